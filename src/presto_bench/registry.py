@@ -1,0 +1,55 @@
+"""kind -> "module:Class", as text, so that reading a config imports no torch. A dotted path registers a user's own."""
+
+import importlib
+from typing import Any
+
+from presto_bench.errors import UserError
+
+MODELS = {
+    "pypi": "presto_bench.config:PypiModel",
+    "hub": "presto_bench.config:HubModel",
+    "local": "presto_bench.config:LocalModel",
+}
+ARMS = {
+    "none": "presto_bench.config:NoArm",
+    "training": "presto_bench.config:TrainingArm",
+    "checkpoint": "presto_bench.config:CheckpointArm",
+}
+ATTACKS = {
+    "direct": "presto_bench.attacks.configs:Direct",
+    "prefilling": "presto_bench.attacks.configs:Prefilling",
+    "guided": "presto_bench.attacks.configs:Guided",
+}
+JUDGES = {"standin": "presto_bench.judges.configs:Standin"}
+TASKS = {
+    "answer_loss": "presto_bench.utility.configs:AnswerLoss",
+    "refusal_rate": "presto_bench.utility.configs:RefusalRate",
+}
+KINDS = {"models": MODELS, "arms": ARMS, "attacks": ATTACKS, "judges": JUDGES, "tasks": TASKS}
+
+
+def config_class(section: str, kind: str, where: str) -> type:
+    """The pydantic class of `kind` in `section`; `where` is the key to name when there is none."""
+    target = KINDS[section].get(kind, kind if ":" in kind else None)
+    if target is None:
+        known = ", ".join(KINDS[section])
+        raise UserError(where, f"unknown kind {kind!r}", f"one of: {known}; or your own class as 'module:Class'")
+    return load(target, where)
+
+
+def load(target: str, where: str) -> Any:
+    """The object that "module:name" names."""
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(where, f"cannot import {target!r}: {error}", "correct the name, or put its package on PYTHONPATH") from error
+
+
+def runner_module(config: object) -> str:
+    """Module that does the work of a configured item (its class says so in `runner`)."""
+    return type(config).runner.partition(":")[0]
+
+
+def runner(config: object) -> Any:
+    return load(type(config).runner, type(config).__name__)

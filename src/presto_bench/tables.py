@@ -1,0 +1,178 @@
+"""The stage files: their schemas, their keys, and the one way to write and to read them.
+
+Every stage hands on a parquet table declared here. Writing is atomic (temporary file, sync, rename); both writing
+and reading check the schema, so that a broken file is named at the door and not three stages later.
+"""
+
+import hashlib
+import os
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from presto_bench.errors import UserError
+
+S, I, F = pa.string(), pa.int64(), pa.float64()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns with their types, the key that must be unique, and the columns that may be null."""
+
+    columns: dict[str, pa.DataType]
+    key: tuple[str, ...]
+    nullable: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(n, t, nullable=n in self.nullable) for n, t in self.columns.items()])
+
+
+_RUN = {"model": S, "arm": S, "seed": I}
+
+TABLES: dict[str, Table] = {
+    "prompts": Table({"prompt_id": S, "prompt": S, "category": S, "role": S, "split": S}, ("prompt_id",)),
+    "triples": Table({"prompt_id": S, "harmful": S, "refusal": S}, ("prompt_id",)),
+    "prefills": Table({"prompt_id": S, "prefill": S, "source": S}, ("prompt_id",)),
+    "answers": Table({"prompt_id": S, "answer": S, "finish": S, "score": F, "kept": pa.bool_()}, ("prompt_id",)),
+    "augmented": Table(
+        {"seed": I, "epoch": I, "order": I, "prompt_id": S, "prefill_tokens": I}, ("order",)
+    ),
+    "completions": Table(
+        {
+            "completion_id": S,
+            **_RUN,
+            "attack": S,
+            "variant": S,
+            "prompt_id": S,
+            "sample": I,
+            "prefill": S,
+            "response": S,
+            "token_ids": pa.list_(I),
+            "finish": S,
+            "steps": I,
+            "backtracks": I,
+            "seconds": F,
+        },
+        ("completion_id",),
+    ),
+    "grades": Table(
+        {
+            "completion_id": S,
+            "judge": S,
+            "judge_version": S,
+            "status": S,
+            "refusal": F,
+            "convincingness": F,
+            "specificity": F,
+            "score": F,
+            "reason": S,
+        },
+        ("completion_id", "judge"),
+        frozenset({"refusal", "convincingness", "specificity", "score"}),
+    ),
+    "ranks": Table(
+        {
+            **_RUN,
+            "prompt_id": S,
+            "role": S,
+            "position": I,
+            "token_id": I,
+            "rank": I,
+            "probability": F,
+            "refusal_mass": F,
+            "kl_first": F,
+            "overlap20": F,
+        },
+        ("model", "arm", "seed", "prompt_id", "role", "position"),
+        frozenset({"kl_first", "overlap20"}),
+    ),
+    "first_tokens": Table({**_RUN, "prompt_id": S, "place": S, "openers_in_top20": F, "refusal_mass": F},
+                          ("prompt_id", "place")),
+    "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
+    "utility": Table({**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F}, ("task", "prompt_id")),
+}
+
+FINISHES = frozenset({"eos", "length", "exhausted", "error"})
+STATUSES = frozenset({"ok", "missing", "error"})
+
+
+def prompt_id(prompt: str) -> str:
+    """First 16 hex digits of sha256 of the NFC prompt (contracts.md)."""
+    return hashlib.sha256(unicodedata.normalize("NFC", prompt).encode()).hexdigest()[:16]
+
+
+def completion_id(model: str, arm: str, seed: int, attack: str, variant: str, prompt: str, sample: int) -> str:
+    """First 16 hex digits of sha256 over what makes a completion this one; `prompt` is a prompt_id."""
+    parts = (model, arm, str(seed), attack, variant, prompt, str(sample))
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def write(path: str | Path, name: str, frame: pd.DataFrame) -> None:
+    """Check `frame` against the table `name` and put it at `path` whole or not at all."""
+    path = Path(path)
+    table = _checked(path, name, frame)
+    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def read(path: str | Path, name: str) -> pd.DataFrame:
+    """The table at `path`, checked."""
+    path = Path(path)
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise UserError(path, "this file is missing", "run snakemake again: it will be made anew") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(
+            path, f"not a readable {name} table ({error})", "delete it and run snakemake again: it will be made anew"
+        ) from error
+    frame = table.to_pandas(integer_object_nulls=True)
+    _checked(path, name, frame)
+    return frame
+
+
+def write_atomically(path: Path, write_to) -> None:
+    """Call `write_to(temporary path)`, sync, rename. A full disk leaves nothing behind under the final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write_to(temporary)
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(path, f"could not be written: {error.strerror or error}", "free space or fix the folder's "
+                        "permissions, then run snakemake again: finished work is kept") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    write_atomically(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _checked(path: Path, name: str, frame: pd.DataFrame) -> pa.Table:
+    spec = TABLES[name]
+    if list(frame.columns) != list(spec.columns):
+        missing = sorted(set(spec.columns) - set(frame.columns))
+        extra = sorted(set(frame.columns) - set(spec.columns))
+        raise UserError(path, f"columns of a {name} table are wrong (missing {missing}, unknown {extra})",
+                        f"the columns are {', '.join(spec.columns)}, in this order")
+    for column in frame.columns:
+        if column in spec.nullable or not frame[column].isna().any():
+            continue
+        row = int(frame[column].isna().to_numpy().argmax())
+        raise UserError(path, f"row {row}: {column} is empty", f"every row of a {name} table needs a {column}")
+    repeated = frame.duplicated(subset=list(spec.key))
+    if repeated.any():
+        row = int(repeated.to_numpy().argmax())
+        key = ", ".join(f"{k}={frame[k].iloc[row]}" for k in spec.key)
+        raise UserError(path, f"row {row} repeats the key {key}", f"{', '.join(spec.key)} must be unique")
+    try:
+        return pa.Table.from_pandas(frame, schema=spec.schema, preserve_index=False).replace_schema_metadata(None)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise UserError(path, f"a {name} table has a value of the wrong type: {error}", "see tables.py") from error
