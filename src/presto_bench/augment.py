@@ -29,8 +29,11 @@ def augment(config: TrainingConfig, seed: int, harmful_tokens: Mapping[str, int]
     harmful_tokens: prompt_id of each safety example -> tokens of its harmful response. utility: prompt_ids.
     """
     if not harmful_tokens or not utility:
-        raise UserError("training data", f"{len(harmful_tokens)} safety and {len(utility)} utility examples are left",
-                        "both must be there: relax standin.answers or raise the limits")
+        raise UserError(
+            "training data",
+            f"{len(harmful_tokens)} safety and {len(utility)} utility examples are left",
+            "both must be there: relax standin.answers or raise the limits",
+        )
     safety_stream = _stream("order_safety", seed, list(harmful_tokens))
     utility_stream = _stream("order_utility", seed, list(utility))
     rows = []

@@ -5,14 +5,21 @@ config/schema.json from these classes; a test guards against drift.
 """
 
 import json
-import math
-import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic.json_schema import models_json_schema
 
 from presto_bench import registry
@@ -206,6 +213,7 @@ class Config(Strict):
     judges: list[Any] = Field(min_length=1)
     tasks: list[Any] = []
     standin: StandinConfig = StandinConfig()
+    headline: tuple[Name, Name] = Field(("da", "da_presto"), description="arms of the headline: reference, treated")
     bootstrap: PositiveInt = Field(2000, description="resamples behind every interval")
 
     def item(self, section: str, name: str) -> Any:
@@ -254,6 +262,7 @@ def _items(section: str, entries: Any, where: str) -> list[Item]:
         key = f"{where}: {section}[{i}]"
         if not isinstance(entry, dict) or "kind" not in entry:
             raise UserError(key, "has no `kind`", "add `kind: …`" + (" or `inherits: …`" if section == "arms" else ""))
+        entry = {"null" if k is None else k: v for k, v in entry.items()}  # YAML reads an unquoted key `null` as None
         items.append(_validate(registry.config_class(section, str(entry["kind"]), f"{key}.kind"), entry, key))
     return items
 
@@ -310,8 +319,9 @@ def _check_names(config: Config, where: str) -> None:
 
 def _check_references(config: Config, where: str) -> None:
     if [a.name for a in config.arms if isinstance(a, NoArm)] != ["base"]:
-        raise UserError(f"{where}: arms", "there must be exactly one arm of kind `none`, named `base`",
-                        "add `- {name: base, kind: none}`")
+        raise UserError(
+            f"{where}: arms", "there must be exactly one arm of kind `none`, named `base`", "add `- {name: base, kind: none}`"
+        )
     if any(a.name == UNTOUCHED for a in config.arms):
         raise UserError(f"{where}: arms", f"the name {UNTOUCHED!r} is reserved", "rename that arm")
     models = [m.name for m in config.models]
@@ -320,8 +330,11 @@ def _check_references(config: Config, where: str) -> None:
             raise UserError(f"{where}: arms.{arm.name}.of", f"there is no model {arm.of!r}", f"one of: {', '.join(models)}")
     defaults = [j.name for j in config.judges if getattr(j, "default", False)]
     if len(defaults) != 1:
-        raise UserError(f"{where}: judges", f"exactly one judge must be the default, found {len(defaults)}",
-                        "set `default: true` on one judge")
+        raise UserError(
+            f"{where}: judges",
+            f"exactly one judge must be the default, found {len(defaults)}",
+            "set `default: true` on one judge",
+        )
 
 
 def json_schema() -> dict[str, Any]:

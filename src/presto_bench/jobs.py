@@ -91,8 +91,11 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        log.error("%s: %s\n  To mend it: free space or fix permissions, then run snakemake again: finished work is kept",
-                  error.filename or job.rule, error.strerror)
+        log.error(
+            "%s: %s\n  To mend it: free space or fix permissions, then run snakemake again: finished work is kept",
+            error.filename or job.rule,
+            error.strerror,
+        )
         sys.exit(1)
     if "manifest" in job.output:
         manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, time.time() - started)

@@ -13,7 +13,20 @@ from typing import Any
 
 from presto_bench import tables
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "pandas", "pyarrow", "numpy", "matplotlib", "snakemake", "presto-bench")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "matplotlib",
+    "snakemake",
+    "presto-bench",
+)
 
 
 def write(path: str | Path, rule: str, wildcards: Mapping[str, str], spec: Any, code: str, seconds: float) -> None:
@@ -36,6 +49,7 @@ def environment() -> dict[str, Any]:
 
 def git_state() -> dict[str, Any]:
     """Commit and whether the tree differs from it; None outside a checkout."""
+
     def git(*words: str) -> str | None:
         done = subprocess.run(["git", *words], capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else None

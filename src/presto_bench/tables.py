@@ -39,9 +39,7 @@ TABLES: dict[str, Table] = {
     "triples": Table({"prompt_id": S, "harmful": S, "refusal": S}, ("prompt_id",)),
     "prefills": Table({"prompt_id": S, "prefill": S, "source": S}, ("prompt_id",)),
     "answers": Table({"prompt_id": S, "answer": S, "finish": S, "score": F, "kept": pa.bool_()}, ("prompt_id",)),
-    "augmented": Table(
-        {"seed": I, "epoch": I, "order": I, "prompt_id": S, "prefill_tokens": I}, ("order",)
-    ),
+    "augmented": Table({"seed": I, "epoch": I, "order": I, "prompt_id": S, "prefill_tokens": I}, ("order",)),
     "completions": Table(
         {
             "completion_id": S,
@@ -91,8 +89,9 @@ TABLES: dict[str, Table] = {
         ("model", "arm", "seed", "prompt_id", "role", "position"),
         frozenset({"kl_first", "overlap20"}),
     ),
-    "first_tokens": Table({**_RUN, "prompt_id": S, "place": S, "openers_in_top20": F, "refusal_mass": F},
-                          ("prompt_id", "place")),
+    "first_tokens": Table(
+        {**_RUN, "prompt_id": S, "place": S, "openers_in_top20": F, "refusal_mass": F}, ("prompt_id", "place")
+    ),
     "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
     "utility": Table({**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F}, ("task", "prompt_id")),
 }
@@ -145,8 +144,11 @@ def write_atomically(path: Path, write_to) -> None:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(path, f"could not be written: {error.strerror or error}", "free space or fix the folder's "
-                        "permissions, then run snakemake again: finished work is kept") from error
+        raise UserError(
+            path,
+            f"could not be written: {error.strerror or error}",
+            "free space or fix the folder's permissions, then run snakemake again: finished work is kept",
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -160,8 +162,11 @@ def _checked(path: Path, name: str, frame: pd.DataFrame) -> pa.Table:
     if list(frame.columns) != list(spec.columns):
         missing = sorted(set(spec.columns) - set(frame.columns))
         extra = sorted(set(frame.columns) - set(spec.columns))
-        raise UserError(path, f"columns of a {name} table are wrong (missing {missing}, unknown {extra})",
-                        f"the columns are {', '.join(spec.columns)}, in this order")
+        raise UserError(
+            path,
+            f"columns of a {name} table are wrong (missing {missing}, unknown {extra})",
+            f"the columns are {', '.join(spec.columns)}, in this order",
+        )
     for column in frame.columns:
         if column in spec.nullable or not frame[column].isna().any():
             continue

@@ -7,8 +7,7 @@ answer token for utility examples.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from presto_bench import chat
 from presto_bench.config import TrainingConfig
 from presto_bench.decoding import left_pad
+from presto_bench.forward import logits_only_at
 from presto_bench.presto import Spans, presto_sum
 
 IGNORED = -100
@@ -117,20 +117,6 @@ def first_token_kl_sum(logits: torch.Tensor, base_first: torch.Tensor) -> torch.
     return F.kl_div(after, base_first.to(accumulate), reduction="sum", log_target=True)
 
 
-@contextmanager
-def logits_only_at(model: Any, wanted: torch.Tensor) -> Iterator[None]:
-    """Within: the model's logits are (n, V), one row for each True of `wanted` (B, T), row by row.
-
-    With a vocabulary of 49k the other positions' logits would take half of a training step on a CPU.
-    """
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda module, args: (args[0][wanted.to(args[0].device)], *args[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
 class ObjectiveTrainer(Trainer):
     """transformers.Trainer with the objective above; `base_first` is needed by the KL term only."""
 
@@ -147,7 +133,9 @@ class ObjectiveTrainer(Trainer):
         batches, _ = super().get_batch_samples(*args, **kwargs)
         return batches, sum(batch["counted"].sum() for batch in batches)
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         spans = Spans(inputs["prefill_start"], inputs["prefill_end"], inputs["end"])
         presto = self.objective.presto if bool(spans.prefilled.any()) else None
         targets = F.pad(inputs["labels"][:, 1:], (0, 1), value=IGNORED)  # position t predicts token t + 1
@@ -219,7 +207,9 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], config: Train
     # Attention probabilities are only handed out by the eager implementation.
     model.set_attn_implementation("eager" if config.presto is not None else "sdpa")
     if config.method == "lora":
-        adapter = PeftLora(r=config.lora.r, lora_alpha=config.lora.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+        adapter = PeftLora(
+            r=config.lora.r, lora_alpha=config.lora.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
         model = get_peft_model(model, adapter)
     log = MetricsLog(work / "metrics.jsonl")
     trainer = ObjectiveTrainer(

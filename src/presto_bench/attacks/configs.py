@@ -6,6 +6,8 @@ from pydantic import Field, PositiveInt
 
 from presto_bench.config import Item
 
+GREEDY = "greedy"
+
 
 class AttackConfig(Item):
     """What every attack has. runner: "module:function" with the signature of attacks/base.py's `Attack`."""
@@ -15,30 +17,35 @@ class AttackConfig(Item):
     batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
 
     def variants(self) -> list[str]:
-        """Values of the column `variant` that one job produces."""
+        """Values of the column `variant` that one job produces; the first is the one that stands for the attack."""
         return ["default"]
 
 
 class Direct(AttackConfig):
-    """The prompt alone."""
+    """The prompt alone: sampled as the model's family recommends, and greedily (what "refuses" is defined on)."""
 
     runner = "presto_bench.attacks.direct:run"
     kind: Literal["direct"]
     max_new_tokens: PositiveInt = 160
     samples: PositiveInt = 1
+    greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
+
+    def variants(self) -> list[str]:
+        return ["sampled", GREEDY]
 
 
 class Prefilling(AttackConfig):
-    """Prompt and prefill, then a sampled continuation. lengths: prefill tokens, or `full`."""
+    """Prompt and prefill, then a sampled continuation; and a greedy one. lengths: prefill tokens, or `full`."""
 
     runner = "presto_bench.attacks.prefilling:run"
     kind: Literal["prefilling"]
     lengths: list[Literal["full"] | PositiveInt] = Field(["full"], min_length=1)
     max_new_tokens: PositiveInt = 160
     samples: PositiveInt = 1
+    greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
 
     def variants(self) -> list[str]:
-        return [f"prefill_{length}" for length in self.lengths]
+        return [*(f"prefill_{length}" for length in self.lengths), GREEDY]
 
 
 class Guided(AttackConfig):

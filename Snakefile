@@ -1,0 +1,48 @@
+"""presto-bench: does a chat model's safety survive an attacker who may pick from ranks 2 to 20?
+
+snakemake --cores all                                   the stand-in experiment (config/config.yaml)
+snakemake --cores all --configfile config/seeds.yaml    another experiment
+snakemake --cores all --report report.html report       the browsable report of a finished run
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if "experiment" not in config:
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "rules/common.smk"
+
+
+wildcard_constraints:
+    model=one_of(MODELS),
+    arm=one_of([*ARMS, "untouched"]),
+    seed=r"\d+",
+    attack=one_of(ATTACKS),
+    judge=one_of(JUDGES),
+    task=one_of(TASKS),
+    refusals="greedy|sampled|varied",
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS + "/summary.json",
+        RESULTS + "/manifest.json",
+        TABLES,
+        FIGURES,
+
+
+include: "rules/data.smk"
+include: "rules/model.smk"
+include: "rules/finetune.smk"
+include: "rules/attack.smk"
+include: "rules/grade.smk"
+include: "rules/analyse.smk"
+include: "rules/report.smk"

@@ -1,0 +1,97 @@
+# Every number of the report.
+# Needs: attacks/, grades/, ranks/, first_tokens/, attention/, utility/. Makes: tables/, summary.json, judge/.
+
+
+rule prefill_alone:
+    input:
+        prompts=RESULTS + "/data/prompts.parquet",
+        prefills=RESULTS + "/data/prefills.parquet",
+        untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
+    output:
+        prefill_alone=RESULTS + "/judge/prefill_alone.csv",
+    log:
+        RESULTS + "/logs/prefill_alone.log",
+    benchmark:
+        RESULTS + "/benchmarks/prefill_alone.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        mem_mb=CONFIG.models[0].resources.mem_mb,
+    params:
+        spec=spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=CONFIG.item("judges", DEFAULT_JUDGE)),
+        code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
+    script:
+        "../workflow/scripts/prefill_alone.py"
+
+
+rule judge_agreement:
+    input:
+        labels=LISTS + "/labels.csv",
+        untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
+    output:
+        agreement=report(
+            RESULTS + "/tables/judge_agreement.csv", caption="../workflow/report/judge_agreement.rst", category="1 Checks"
+        ),
+    log:
+        RESULTS + "/logs/judge_agreement.log",
+    benchmark:
+        RESULTS + "/benchmarks/judge_agreement.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        mem_mb=CONFIG.models[0].resources.mem_mb,
+    params:
+        spec=spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=CONFIG.item("judges", DEFAULT_JUDGE)),
+        code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
+    script:
+        "../workflow/scripts/judge_agreement.py"
+
+
+rule tables:
+    input:
+        prompts=RESULTS + "/data/prompts.parquet",
+        answers=expand(RESULTS + "/data/{model}/answers.parquet", model=MODELS),
+        augmented=[
+            p
+            for p in per_run("{results}/augmented/{model}/{arm}/seed{seed}.parquet")
+            if p.split("/")[-2] in arms_of_kind(typed.TrainingArm)
+        ],
+        completions=[
+            f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet"
+            for attack, m, a, s in dict.fromkeys(run[1:] for run in graded())
+        ],
+        grades=[f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge, attack, m, a, s in graded()],
+        ranks=per_run("{results}/ranks/{model}/{arm}/seed{seed}.parquet"),
+        first_tokens=per_run("{results}/first_tokens/{model}/{arm}/seed{seed}.parquet"),
+        attention=per_run("{results}/attention/{model}/{arm}/seed{seed}.parquet"),
+        utility=[
+            path.replace("{task}", task)
+            for task in TASKS
+            for path in per_run("{results}/utility/{{task}}/{model}/{arm}/seed{seed}.parquet")
+        ],
+        prefill_alone=rules.prefill_alone.output.prefill_alone,
+    output:
+        checks=report(RESULTS + "/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
+        exclusions=report(RESULTS + "/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
+        headline=report(RESULTS + "/tables/headline.txt", caption="../workflow/report/headline.rst", category="2 Result"),
+        comparisons=report(RESULTS + "/tables/comparisons.csv", caption="../workflow/report/headline.rst", category="2 Result"),
+        scores=report(RESULTS + "/tables/scores.csv", caption="../workflow/report/scores.rst", category="3 Scores"),
+        utility_table=report(RESULTS + "/tables/utility.csv", caption="../workflow/report/utility.rst", category="3 Scores"),
+        ranks_table=report(RESULTS + "/tables/ranks.csv", caption="../workflow/report/ranks.rst", category="4 Ranks"),
+        rank_curves=RESULTS + "/tables/rank_curves.csv",
+        first=report(RESULTS + "/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
+        attention_table=RESULTS + "/tables/attention.csv",
+        summary=RESULTS + "/summary.json",
+    log:
+        RESULTS + "/logs/tables.log",
+    benchmark:
+        RESULTS + "/benchmarks/tables.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(**shown(), bootstrap=CONFIG.bootstrap, primary=primary_attacks(), null_pair=null_pair()),
+        code=code("tables"),
+    script:
+        "../workflow/scripts/tables.py"

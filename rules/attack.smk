@@ -1,0 +1,107 @@
+# Attacks on the arms, and what the arms' distributions look like from inside.
+# Needs: models/<model>/<arm>/seed<n>, data/. Makes: attacks/, ranks/, first_tokens/, attention/, utility/.
+
+
+rule attack:
+    input:
+        unpack(attack_inputs),
+    output:
+        completions=RESULTS + "/attacks/{attack}/{model}/{arm}/seed{seed}.parquet",
+        manifest=RESULTS + "/attacks/{attack}/{model}/{arm}/seed{seed}.manifest.json",
+    log:
+        RESULTS + "/logs/attack/{attack}/{model}/{arm}/seed{seed}.log",
+    benchmark:
+        RESULTS + "/benchmarks/attack/{attack}/{model}/{arm}/seed{seed}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(
+            models=model_spec(w.model, "chat", "sampling", "decode_dtype"), attacks=CONFIG.item("attacks", w.attack)
+        ),
+        code=lambda w: code("attack", CONFIG.item("attacks", w.attack)),
+    script:
+        "../workflow/scripts/attack.py"
+
+
+rule ranks:
+    input:
+        model=model_folder,
+        prompts=RESULTS + "/data/prompts.parquet",
+        answers=RESULTS + "/data/{model}/answers.parquet",
+    output:
+        ranks=RESULTS + "/ranks/{model}/{arm}/seed{seed}.parquet",
+        first_tokens=RESULTS + "/first_tokens/{model}/{arm}/seed{seed}.parquet",
+        manifest=RESULTS + "/ranks/{model}/{arm}/seed{seed}.manifest.json",
+    log:
+        RESULTS + "/logs/ranks/{model}/{arm}/seed{seed}.log",
+    benchmark:
+        RESULTS + "/benchmarks/ranks/{model}/{arm}/seed{seed}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype")),
+        code=code("ranks"),
+    script:
+        "../workflow/scripts/ranks.py"
+
+
+rule attention:
+    input:
+        model=model_folder,
+        prompts=RESULTS + "/data/prompts.parquet",
+        answers=RESULTS + "/data/{model}/answers.parquet",
+    output:
+        attention=RESULTS + "/attention/{model}/{arm}/seed{seed}.parquet",
+        manifest=RESULTS + "/attention/{model}/{arm}/seed{seed}.manifest.json",
+    log:
+        RESULTS + "/logs/attention/{model}/{arm}/seed{seed}.log",
+    benchmark:
+        RESULTS + "/benchmarks/attention/{model}/{arm}/seed{seed}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype")),
+        code=code("attention"),
+    script:
+        "../workflow/scripts/attention.py"
+
+
+rule utility:
+    input:
+        model=model_folder,
+        prompts=RESULTS + "/data/prompts.parquet",
+        answers=RESULTS + "/data/{model}/answers.parquet",
+    output:
+        utility=RESULTS + "/utility/{task}/{model}/{arm}/seed{seed}.parquet",
+        manifest=RESULTS + "/utility/{task}/{model}/{arm}/seed{seed}.manifest.json",
+    log:
+        RESULTS + "/logs/utility/{task}/{model}/{arm}/seed{seed}.log",
+    benchmark:
+        RESULTS + "/benchmarks/utility/{task}/{model}/{arm}/seed{seed}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), tasks=CONFIG.item("tasks", w.task)),
+        code=lambda w: code("utility", CONFIG.item("tasks", w.task)),
+    script:
+        "../workflow/scripts/utility.py"

@@ -1,0 +1,168 @@
+# What the rules share: the checked config, names, and the two params that decide what reruns.
+# Needs: `config`. Makes: nothing. No rule stands here, and nothing here imports torch.
+
+from presto_bench import config as typed
+from presto_bench import fingerprint, registry
+from presto_bench.errors import UserError
+from snakemake.exceptions import WorkflowError
+
+try:
+    CONFIG = typed.load(config, "config")
+except UserError as error:
+    raise WorkflowError(str(error))
+
+RESULTS = f"results/{CONFIG.experiment}"
+LISTS = "src/presto_bench/standin/data"
+MODELS = [item.name for item in CONFIG.models]
+ARMS = [item.name for item in CONFIG.arms]
+ATTACKS = [item.name for item in CONFIG.attacks]
+JUDGES = [item.name for item in CONFIG.judges]
+TASKS = [item.name for item in CONFIG.tasks]
+
+
+def one_of(names):
+    """Regex of a wildcard that may only be one of `names`."""
+    return "|".join(names) if names else "(?!)"
+
+
+def spec(**parts):
+    """Canonical JSON of just what a rule's stage may see."""
+    return typed.canonical({name: _plain(part) for name, part in parts.items()})
+
+
+def _plain(part):
+    return part.model_dump(mode="json") if hasattr(part, "model_dump") else part
+
+
+def code(stage, *items):
+    """Hash of the code behind a stage, and of the plug-ins of the configured items that it runs."""
+    return fingerprint.code_hash([f"presto_bench.stages.{stage}", *(registry.runner_module(item) for item in items)])
+
+
+def model_spec(name, *sections):
+    """A model's entry without the settings that the stage has no use for, so that they cannot make it stale."""
+    settings = {"chat", "sampling", "resources", "dtype", "decode_dtype"} - set(sections)
+    return CONFIG.item("models", name).model_dump(mode="json", exclude=settings)
+
+
+def arm_spec(name):
+    """An arm's entry; its name and seed are wildcards already, and how often it saves changes no result."""
+    return CONFIG.item("arms", name).model_dump(mode="json", exclude={"save_every"})
+
+
+def arms_of_kind(cls):
+    return [arm.name for arm in CONFIG.arms if isinstance(arm, cls)]
+
+
+def model_folder(wildcards):
+    return f"{RESULTS}/models/{wildcards.model}/{wildcards.arm}/seed{wildcards.seed}"
+
+
+def untouched(wildcards):
+    return f"{RESULTS}/models/{wildcards.model}/untouched/seed0"
+
+
+def base(wildcards):
+    return f"{RESULTS}/models/{wildcards.model}/base/seed0"
+
+
+def resource(name):
+    """A model's own resource, for a rule's `resources:`."""
+    return lambda wildcards: getattr(CONFIG.item("models", wildcards.model).resources, name)
+
+
+def local_files(path):
+    """Files of a user's model folder whose change must be seen."""
+    from pathlib import Path
+
+    folder = Path(path)
+    return sorted(str(f) for f in folder.glob("*") if f.suffix in {".json", ".safetensors", ".jinja", ".model"}) or [
+        str(folder / "config.json")
+    ]
+
+
+def per_run(pattern):
+    """`pattern` for every (model, arm, seed) that is measured."""
+    return [pattern.format(results=RESULTS, model=m, arm=a, seed=s) for m, a, s in CONFIG.runs()]
+
+
+def graded():
+    """Every (judge, attack, model, arm, seed): all attacks on all arms, and the direct request to the untouched model."""
+    runs = [(attack, *run) for attack in ATTACKS for run in CONFIG.runs()]
+    runs += [(a.name, model, "untouched", 0) for a in CONFIG.attacks if a.kind == "direct" for model in MODELS]
+    return [(judge, *run) for judge in JUDGES for run in runs]
+
+
+def attack_inputs(wildcards):
+    """The attacked model and the data; the untouched parent where the attack is guided by it."""
+    inputs = {
+        "model": model_folder(wildcards),
+        "prompts": f"{RESULTS}/data/prompts.parquet",
+        "prefills": f"{RESULTS}/data/prefills.parquet",
+        "answers": f"{RESULTS}/data/{wildcards.model}/answers.parquet",
+    }
+    if CONFIG.item("attacks", wildcards.attack).needs_parent:
+        inputs["parent"] = untouched(wildcards)
+    return inputs
+
+
+# What the analysis and the figures show, and where it lies.
+FIGURE_NEEDS = {
+    "pareto": ["scores", "utility"],
+    "headline": ["comparisons"],
+    "scores": ["scores"],
+    "ranks": ["rank_curves"],
+    "attention": ["attention"],
+}
+TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "exclusions"]
+TABLES = expand(RESULTS + "/tables/{table}.csv", table=TABLE_NAMES) + [
+    RESULTS + "/tables/headline.txt",
+    RESULTS + "/tables/judge_agreement.csv",
+]
+FIGURES = expand(RESULTS + "/figures/{figure}.{ending}", figure=FIGURE_NEEDS, ending=["pdf", "png"])
+DEFAULT_JUDGE = CONFIG.default_judge
+
+
+def first_of(kind):
+    """Name of the first attack of a kind."""
+    return next((a.name for a in CONFIG.attacks if a.kind == kind), None)
+
+
+def primary_attacks():
+    return {kind: first_of(kind) for kind in ("direct", "prefilling", "guided") if first_of(kind)}
+
+
+def null_pair():
+    """(variant, its null) of guided RAP; empty where the experiment has none."""
+    variants = [v for a in CONFIG.attacks if a.kind == "guided" for v in a.variants()]
+    return next(([v, v + "_null"] for v in variants if v + "_null" in variants), [])
+
+
+def rap():
+    """(attack, variant) that stands for rank-assisted prefilling: guided RAP, else prefilling, else whatever comes first."""
+    name = first_of("guided") or first_of("prefilling") or ATTACKS[0]
+    return [name, CONFIG.item("attacks", name).variants()[0]]
+
+
+def shown():
+    """The part of the config that tables and figures speak of."""
+    return {
+        "arms": {m: CONFIG.arm_names(m) for m in MODELS},
+        "attacks": ATTACKS,
+        "tasks": {t.name: t.kind for t in CONFIG.tasks},
+        "judge": DEFAULT_JUDGE,
+        "headline": list(CONFIG.headline),
+    }
+
+
+def manifests():
+    """Manifests of the jobs that touch a model."""
+    paths = [f"{RESULTS}/models/{m}/untouched/seed0.manifest.json" for m in MODELS]
+    paths += [f"{RESULTS}/data/{m}/answers.manifest.json" for m in MODELS]
+    paths += per_run("{results}/models/{model}/{arm}/seed{seed}.manifest.json")
+    paths += per_run("{results}/ranks/{model}/{arm}/seed{seed}.manifest.json")
+    paths += [
+        f"{RESULTS}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json"
+        for _, a, m, arm, s in dict.fromkeys((DEFAULT_JUDGE, *run[1:]) for run in graded())
+    ]
+    return paths + [f"{RESULTS}/grades/{j}/{a}/{m}/{arm}/seed{s}.manifest.json" for j, a, m, arm, s in graded()]

@@ -1,0 +1,56 @@
+# The arms: augmentation as a table, then training as a function of it.
+# Needs: models/<model>/base, data/<model>/. Makes: augmented/, models/<model>/<arm>/seed<n>.
+
+
+rule augment:
+    input:
+        model=base,
+        prompts=RESULTS + "/data/prompts.parquet",
+        answers=RESULTS + "/data/{model}/answers.parquet",
+        triples=lambda w: f"{RESULTS}/data/{w.model}/triples/{CONFIG.item('arms', w.arm).refusals}.parquet",
+    output:
+        augmented=RESULTS + "/augmented/{model}/{arm}/seed{seed}.parquet",
+    log:
+        RESULTS + "/logs/augment/{model}/{arm}/seed{seed}.log",
+    benchmark:
+        RESULTS + "/benchmarks/augment/{model}/{arm}/seed{seed}.tsv"
+    wildcard_constraints:
+        arm=one_of(arms_of_kind(typed.TrainingArm)),
+    conda:
+        "../envs/model.yaml"
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm)),
+        code=code("finetune"),
+    script:
+        "../workflow/scripts/augment.py"
+
+
+rule finetune:
+    input:
+        model=base,
+        prompts=RESULTS + "/data/prompts.parquet",
+        answers=RESULTS + "/data/{model}/answers.parquet",
+        triples=rules.augment.input.triples,
+        augmented=rules.augment.output.augmented,
+    output:
+        trained=directory(RESULTS + "/models/{model}/{arm}/seed{seed}"),
+        metrics=RESULTS + "/models/{model}/{arm}/seed{seed}.metrics.jsonl",
+        manifest=RESULTS + "/models/{model}/{arm}/seed{seed}.manifest.json",
+    log:
+        RESULTS + "/logs/finetune/{model}/{arm}/seed{seed}.log",
+    benchmark:
+        RESULTS + "/benchmarks/finetune/{model}/{arm}/seed{seed}.tsv"
+    wildcard_constraints:
+        arm=one_of(arms_of_kind(typed.TrainingArm)),
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), arms=arm_spec(w.arm)),
+        code=code("finetune"),
+    script:
+        "../workflow/scripts/finetune.py"

@@ -1,0 +1,73 @@
+# Models that are not trained as arms: fetched, shallowly aligned, or a user's own.
+# Needs: the config's models. Makes: models/<model>/{untouched,base,<checkpoint arm>}/seed0.
+
+
+rule fetch_model:
+    input:
+        lambda w: local_files(CONFIG.item("models", w.model).path) if CONFIG.item("models", w.model).kind == "local" else [],
+    output:
+        model=directory(RESULTS + "/models/{model}/untouched/seed0"),
+        manifest=RESULTS + "/models/{model}/untouched/seed0.manifest.json",
+    log:
+        RESULTS + "/logs/fetch_model/{model}.log",
+    benchmark:
+        RESULTS + "/benchmarks/fetch_model/{model}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "dtype")),
+        code=code("fetch"),
+    script:
+        "../workflow/scripts/fetch_model.py"
+
+
+rule align:
+    input:
+        model=untouched,
+        prompts=RESULTS + "/data/prompts.parquet",
+        answers=RESULTS + "/data/{model}/answers.parquet",
+        lists=expand(LISTS + "/{name}.csv", name=["refusals", "refusal_closings"]),
+    output:
+        trained=directory(RESULTS + "/models/{model}/base/seed0"),
+        metrics=RESULTS + "/models/{model}/base/seed0.metrics.jsonl",
+        manifest=RESULTS + "/models/{model}/base/seed0.manifest.json",
+    log:
+        RESULTS + "/logs/align/{model}.log",
+    benchmark:
+        RESULTS + "/benchmarks/align/{model}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), alignment=CONFIG.standin.alignment),
+        code=code("finetune"),
+    script:
+        "../workflow/scripts/align.py"
+
+
+rule checkpoint:
+    input:
+        lambda w: local_files(CONFIG.item("arms", w.arm).path),
+    output:
+        model=directory(RESULTS + "/models/{model}/{arm}/seed0"),
+        manifest=RESULTS + "/models/{model}/{arm}/seed0.manifest.json",
+    log:
+        RESULTS + "/logs/checkpoint/{model}/{arm}.log",
+    benchmark:
+        RESULTS + "/benchmarks/checkpoint/{model}/{arm}.tsv"
+    wildcard_constraints:
+        arm=one_of(arms_of_kind(typed.CheckpointArm)),
+    conda:
+        "../envs/model.yaml"
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "dtype"), arms=arm_spec(w.arm)),
+        code=code("checkpoint"),
+    script:
+        "../workflow/scripts/checkpoint.py"

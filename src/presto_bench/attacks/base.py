@@ -1,0 +1,85 @@
+"""What every attack takes and gives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from presto_bench import chat, draws
+from presto_bench.config import SamplingConfig
+from presto_bench.decoding import Continuation, continue_rows, sampling_processors
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request under attack. swapped: the same request for another dish, where the policy has such a null."""
+
+    prompt_id: str
+    prompt: str
+    prefill: str
+    swapped: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The attacked model and all that is fixed about it. parent: the untouched model, for attacks that need it."""
+
+    model: Any
+    tokenizer: Any
+    chat_format: chat.ChatFormat
+    sampling: SamplingConfig
+    end_ids: tuple[int, ...]
+    context: int
+    parent: Any = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """token_ids: what was generated after prompt and prefill (end of turn left out). steps: tokens picked."""
+
+    prompt_id: str
+    sample: int
+    prefill: str
+    token_ids: tuple[int, ...]
+    finish: str
+    steps: int
+    backtracks: int = 0
+
+
+# (config, variant, one batch of requests, setting) -> completions, any number a request.
+Attack = Callable[[Any, str, Sequence[Request], Setting], list[Completion]]
+
+
+def greedily(setting: Setting) -> Setting:
+    """The same setting, decoding greedily: "refuses" is defined on the greedy response (contracts.md)."""
+    return replace(setting, sampling=SamplingConfig(temperature=0))
+
+
+def sampled(
+    requests: Sequence[Request],
+    prefills: Sequence[str | list[int]],
+    samples: int,
+    max_new_tokens: int,
+    setting: Setting,
+    purpose: str,
+) -> list[Completion]:
+    """Continuations of prompt · prefill by the model's own sampling, each draw keyed by (purpose, prompt_id, sample)."""
+    encoded = [
+        chat.encode(setting.tokenizer, request.prompt, setting.chat_format, prefill)
+        for request, prefill in zip(requests, prefills, strict=True)
+    ]
+    for request, row in zip(requests, encoded, strict=True):
+        chat.require_fit(row, max_new_tokens, setting.context, request.prompt_id)
+    rows, completions = [row.ids for row in encoded], []
+    for sample in range(samples):
+        generators = [draws.generator(purpose, request.prompt_id, sample) for request in requests]
+        processors = sampling_processors(setting.sampling, generators)
+        found = continue_rows(setting.model, rows, max_new_tokens, setting.end_ids, processors)
+        completions += [
+            completion(setting, request, row, new, sample) for request, row, new in zip(requests, encoded, found, strict=True)
+        ]
+    return completions
+
+
+def completion(setting: Setting, request: Request, row: chat.Encoded, new: Continuation, sample: int = 0) -> Completion:
+    prefill = chat.decode(setting.tokenizer, list(row.prefill_ids))
+    return Completion(request.prompt_id, sample, prefill, new.ids, new.finish, len(new.ids))

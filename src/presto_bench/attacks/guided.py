@@ -1,0 +1,82 @@
+"""Guided RAP: among the target's top k, take the token that the untouched parent finds most likely (method.md section 11).
+
+No helper is trained, and no probability of the target is used beyond its ranks: an upper reference for AutoRAP.
+Candidates are the target's k best tokens with special tokens other than the end of the turn left out.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
+
+from presto_bench import chat
+from presto_bench.attacks.base import Completion, Request, Setting, completion
+from presto_bench.attacks.configs import Guided
+from presto_bench.decoding import continue_rows, left_pad, only
+
+
+class GuidedPick(LogitsProcessor):
+    """Leaves, of each row's top k under the target, the token that `parent` ranks highest; the parent keeps its own cache."""
+
+    def __init__(self, parent: Any, mask: torch.Tensor, k: int, banned: Sequence[int]):
+        self.parent, self.mask, self.k, self.banned = parent, mask, k, list(banned)
+        self.cache = DynamicCache()
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        guide = self._parent_logits(input_ids)
+        candidates = top_k(_without(scores, self.banned), self.k)
+        # Stable: of equally liked candidates the one with the better rank under the target wins.
+        best = guide.gather(-1, candidates).argmax(-1, keepdim=True)
+        return only(scores, candidates.gather(-1, best))
+
+    def _parent_logits(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """(B, V) next-token logits of the parent; feeds it only what it has not seen."""
+        grown = input_ids.shape[1] - self.mask.shape[1]
+        mask = torch.nn.functional.pad(self.mask, (0, grown), value=1)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        seen = self.cache.get_seq_length()
+        output = self.parent(
+            input_ids=input_ids[:, seen:],
+            attention_mask=mask,
+            position_ids=positions[:, seen:],
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1]
+
+
+def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
+    """(B, k) ids by logit descending, id ascending among equals (contracts.md's ranks), from (B, V)."""
+    return logits.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+
+
+def run(config: Guided, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
+    k, start, null = _read(variant)
+    encoded = [
+        chat.encode(
+            setting.tokenizer, r.swapped if null else r.prompt, setting.chat_format, r.prefill if start == "prefill" else ""
+        )
+        for r in requests
+    ]
+    for request, row in zip(requests, encoded, strict=True):
+        chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
+    rows = [row.ids for row in encoded]
+    _, mask = left_pad(rows, setting.end_ids[0], setting.model.device)
+    banned = sorted(set(setting.tokenizer.all_special_ids) - set(setting.end_ids))
+    picker = GuidedPick(setting.parent, mask, k, banned)
+    found = continue_rows(setting.model, rows, config.max_steps, setting.end_ids, LogitsProcessorList([picker]))
+    return [completion(setting, request, row, new) for request, row, new in zip(requests, encoded, found, strict=True)]
+
+
+def _read(variant: str) -> tuple[int, str, bool]:
+    """(k, prefill | noprefill, null) of a variant such as k20_prefill_null."""
+    k, start, *end = variant.split("_")
+    return int(k.removeprefix("k")), start, end == ["null"]
+
+
+def _without(scores: torch.Tensor, banned: Sequence[int]) -> torch.Tensor:
+    scores = scores.clone()
+    scores[:, list(banned)] = -torch.inf
+    return scores

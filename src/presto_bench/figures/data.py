@@ -1,0 +1,31 @@
+"""What a figure gets: the CSV tables it needs, and the experiment's names in their order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Data:
+    """arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack. tasks: name -> kind."""
+
+    tables: Mapping[str, pd.DataFrame]
+    models: Sequence[str]
+    arms: Mapping[str, Sequence[str]]
+    attacks: Sequence[str]
+    tasks: Mapping[str, str]
+    judge: str
+    rap: tuple[str, str]
+    headline: tuple[str, str]
+
+    def table(self, name: str) -> pd.DataFrame:
+        return self.tables[name]
+
+    @staticmethod
+    def cell(table: pd.DataFrame, **where: str) -> dict[str, Any] | None:
+        """The first row where every named column has the given value."""
+        for column, value in where.items():
+            table = table[table[column] == value]
+        return None if table.empty else table.iloc[0].to_dict()

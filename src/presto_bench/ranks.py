@@ -1,0 +1,60 @@
+"""Ranks of a text's tokens, and what stands at the top after a prefill (definitions: contracts.md).
+
+rank = 1 + #(higher logit) + #(equal logit and lower id). reach@k = share of a text's tokens before the first whose
+rank exceeds k. PFA distance = KL(first-token distribution on the bare prompt ‖ distribution after the prefill), and
+1 - overlap@20.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class TokenRanks:
+    """Per position of one text: rank (1 is the top), probability of the token, probability mass on refusal openers."""
+
+    rank: np.ndarray
+    probability: np.ndarray
+    refusal_mass: np.ndarray
+
+
+def token_ranks(logits: torch.Tensor, tokens: Sequence[int], openers: Collection[int]) -> TokenRanks:
+    """Ranks of `tokens` (R,) under `logits` (R, V) that predict them."""
+    logits = logits.float()
+    target = torch.tensor(tokens, device=logits.device)[:, None]
+    own = logits.gather(-1, target)
+    lower_id = torch.arange(logits.shape[-1], device=logits.device)[None, :] < target
+    rank = 1 + (logits > own).sum(-1) + ((logits == own) & lower_id).sum(-1)
+    probabilities = logits.softmax(-1)
+    mass = probabilities[:, sorted(openers)].sum(-1)
+    return TokenRanks(rank.cpu().numpy(), probabilities.gather(-1, target)[:, 0].cpu().numpy(), mass.cpu().numpy())
+
+
+def reach(ranks: Sequence[int], k: int) -> float:
+    """reach@k of one text: share of its tokens before the first whose rank exceeds k."""
+    beyond = np.flatnonzero(np.asarray(ranks) > k)
+    return float(beyond[0] / len(ranks)) if len(beyond) else 1.0
+
+
+def in_top(ranks: Sequence[int], k: int) -> float:
+    """Share of a text's tokens with rank at most k."""
+    return float((np.asarray(ranks) <= k).mean())
+
+
+def top_ids(logits: torch.Tensor, k: int) -> list[int]:
+    """Ids of the k best of (V,) logits, by the same tie rule as the ranks."""
+    return logits.float().sort(descending=True, stable=True).indices[:k].tolist()
+
+
+def pfa_kl(first: torch.Tensor, after: torch.Tensor) -> float:
+    """KL(first ‖ after) in nats, from the (V,) logits at the first response token and right after the prefill."""
+    log_first, log_after = first.double().log_softmax(-1), after.double().log_softmax(-1)
+    return float((log_first.exp() * (log_first - log_after)).sum().clamp(min=0))
+
+
+def overlap(first: torch.Tensor, after: torch.Tensor, k: int = 20) -> float:
+    """Share of the top k on the bare prompt that is in the top k after the prefill too."""
+    return len(set(top_ids(first, k)) & set(top_ids(after, k))) / k

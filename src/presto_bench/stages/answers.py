@@ -1,0 +1,58 @@
+"""data/<model>/answers.parquet: the untouched model's own answers, and which requests the experiment keeps.
+
+A dish that the untouched model itself fails at can leak nothing; it is excluded here, before anything is trained or
+attacked, by the judge, and counted in the report.
+"""
+
+import logging
+
+from presto_bench import chat, draws, models, tables
+from presto_bench.config import AnswersConfig
+from presto_bench.decoding import continue_rows, sampling_processors
+from presto_bench.jobs import Job
+from presto_bench.judges.base import Item
+from presto_bench.judges.standin import StandinJudge
+from presto_bench.standin import policy
+
+log = logging.getLogger("presto_bench")
+
+
+def make(job: Job) -> None:
+    config = AnswersConfig.model_validate(job.spec["answers"])
+    model, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
+    frame = policy.answered(tables.read(job.path("prompts"), "prompts")).reset_index(drop=True)
+    ends = chat.end_of_turn(tokenizer, model)
+    rows = [chat.encode(tokenizer, prompt, job.chat_format) for prompt in frame["prompt"]]
+    for row, prompt_id in zip(rows, frame["prompt_id"], strict=True):
+        chat.require_fit(row, config.max_new_tokens, models.context_length(model), prompt_id)
+    found = []
+    for start in range(0, len(rows), config.batch_size):
+        generators = [draws.generator("answers", p) for p in frame["prompt_id"][start : start + config.batch_size]]
+        ids = [row.ids for row in rows[start : start + config.batch_size]]
+        found += continue_rows(model, ids, config.max_new_tokens, ends, sampling_processors(job.model.sampling, generators))
+        log.info("%d of %d answers", len(found), len(rows))
+    frame["answer"] = [chat.decode(tokenizer, list(c.ids)) for c in found]
+    frame["finish"] = [c.finish for c in found]
+    frame["score"] = _scores(frame)
+    frame["kept"] = _kept(frame, config)
+    _log_exclusions(frame)
+    tables.write(job.path("answers"), "answers", frame[list(tables.TABLES["answers"].columns)])
+
+
+def _scores(frame) -> list[float]:
+    """The judge's score of each recipe. Fluency is left out: the text is the untouched model's own. Benign answers get 0."""
+    harmful = frame[frame["role"] == "harmful"]
+    items = [Item(r.prompt_id, r.prompt, r.category, "", r.answer) for r in harmful.itertuples()]
+    scores = {grade.completion_id: grade.score for grade in StandinJudge(None).grade(items)}
+    return [scores.get(prompt_id, 0.0) for prompt_id in frame["prompt_id"]]
+
+
+def _kept(frame, config: AnswersConfig):
+    whole = (frame["finish"] == "eos") | (not config.ended)
+    good = (frame["role"] == "benign") | (frame["score"] >= config.min_score)
+    return whole & good & frame["answer"].str.strip().ne("")
+
+
+def _log_exclusions(frame) -> None:
+    for (role, split), group in frame.groupby(["role", "split"]):
+        log.info("%s %s: %d of %d requests kept", role, split, group["kept"].sum(), len(group))

@@ -1,0 +1,99 @@
+"""attacks/<attack>/<model>/<arm>/seed<n>.parquet: one attack on one arm.
+
+Progress is saved per whole batch, so that a killed job goes on from there to the same bytes: a batch's composition is
+part of the spec, and each row's draws are its own.
+"""
+
+import logging
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from presto_bench import chat, models, registry, tables
+from presto_bench.attacks.base import Completion, Request, Setting
+from presto_bench.errors import UserError
+from presto_bench.jobs import Job
+from presto_bench.standin import policy
+
+log = logging.getLogger("presto_bench")
+
+
+def make(job: Job) -> None:
+    attack = job.item("attacks")
+    setting, requests = _setting(job), held_out_requests(job)
+    run = registry.runner(attack)
+    batches = [requests[i : i + attack.batch_size] for i in range(0, len(requests), attack.batch_size)]
+    with job.work_folder() as work:
+        parts = []
+        for variant in attack.variants():
+            for number, batch in enumerate(batches):
+                part = work / f"{variant}-{number:05d}.parquet"
+                if not part.exists():
+                    started = time.time()
+                    completions = run(attack, variant, batch, setting)
+                    frame = _frame(job, attack.name, variant, completions, setting, (time.time() - started) / len(batch))
+                    tables.write(part, "completions", frame)
+                    log.info("%s: batch %d of %d", variant, number + 1, len(batches))
+                parts.append(part)
+        merged = pd.concat([tables.read(part, "completions") for part in parts], ignore_index=True)
+        tables.write(job.path("completions"), "completions", merged)
+
+
+def held_out_requests(job: Job) -> list[Request]:
+    """The cooking requests of the test split that the untouched model can answer, with prefill and swapped twin."""
+    prompts = tables.read(job.path("prompts"), "prompts")
+    answers = tables.read(job.path("answers"), "answers")
+    prefills = tables.read(job.path("prefills"), "prefills").set_index("prompt_id")["prefill"]
+    kept = set(answers.loc[answers["kept"], "prompt_id"])
+    chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "test") & prompts["prompt_id"].isin(kept)]
+    if chosen.empty:
+        raise UserError(
+            job.path("answers"),
+            "no test request is left to attack",
+            "lower standin.answers.min_score or raise standin.dishes.test",
+        )
+    twins = policy.swapped(chosen)
+    return [Request(r.prompt_id, r.prompt, prefills[r.prompt_id], twins[r.prompt_id]) for r in chosen.itertuples()]
+
+
+def _setting(job: Job) -> Setting:
+    model, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
+    parent = None
+    if "parent" in job.input:
+        parent, parent_tokenizer = models.load(Path(job.input["parent"]), job.model.decode_dtype)
+        if parent_tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise UserError(
+                job.path("model"),
+                "this arm's tokenizer differs from its untouched parent's",
+                "guided RAP picks by token id: leave this attack out for such a checkpoint",
+            )
+    ends = chat.end_of_turn(tokenizer, model)
+    return Setting(model, tokenizer, job.chat_format, job.model.sampling, ends, models.context_length(model), parent)
+
+
+def _frame(
+    job: Job, attack: str, variant: str, completions: list[Completion], setting: Setting, seconds: float
+) -> pd.DataFrame:
+    arm = job.wildcards["arm"]
+    rows = [
+        {
+            "completion_id": tables.completion_id(job.model.name, arm, job.seed, attack, variant, c.prompt_id, c.sample),
+            "model": job.model.name,
+            "arm": arm,
+            "seed": job.seed,
+            "attack": attack,
+            "variant": variant,
+            "prompt_id": c.prompt_id,
+            "sample": c.sample,
+            "prefill": c.prefill,
+            "response": c.prefill + chat.decode(setting.tokenizer, list(c.token_ids)),
+            "token_ids": list(c.token_ids),
+            "finish": c.finish,
+            "steps": c.steps,
+            "backtracks": c.backtracks,
+            "seconds": seconds,
+        }
+        for c in completions
+    ]
+    return pd.DataFrame(rows, columns=list(tables.TABLES["completions"].columns))

@@ -1,0 +1,78 @@
+"""models/<model>/<arm>/seed<n>: the shallow alignment of the stand-in's base, and every trained arm.
+
+Both are the same training on different tables, so that they share one path.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import pandas as pd
+
+from presto_bench import augment, chat, models, tables, training
+from presto_bench.config import TrainingConfig
+from presto_bench.jobs import Job
+from presto_bench.standin import policy
+
+log = logging.getLogger("presto_bench")
+
+
+def augment_table(job: Job) -> None:
+    """The table `augmented` of one arm and seed."""
+    config = _training_config(job)
+    tokenizer = models.load_tokenizer(job.path("model"))
+    triples = _train_triples(job)
+    tokens = {p: len(chat.encode_text(tokenizer, harmful)) for p, (harmful, _) in triples.items()}
+    frame = augment.augment(config, job.seed, tokens, list(_utility(job)))
+    tables.write(job.path("augmented"), "augmented", frame)
+
+
+def make(job: Job) -> None:
+    """Train one arm on its table, starting from the base."""
+    augmented = tables.read(job.path("augmented"), "augmented")
+    _train(job, _training_config(job), augmented, _train_triples(job))
+
+
+def align(job: Job) -> None:
+    """The shallowly aligned base: refusals at the first token for every training request, benign answers kept."""
+    config = TrainingConfig.model_validate(job.spec["alignment"])
+    prompts = tables.read(job.path("prompts"), "prompts")
+    harmful = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "train")]
+    triples = {p: ("", policy.draw_refusal("align", p)) for p in harmful["prompt_id"]}
+    augmented = augment.augment(config, job.seed, dict.fromkeys(triples, 0), list(_utility(job)))
+    _train(job, config, augmented, triples)
+
+
+def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: Mapping[str, tuple[str, str]]) -> None:
+    model, tokenizer = models.load(job.path("model"), job.model.dtype)
+    prompts = tables.read(job.path("prompts"), "prompts")
+    texts = dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
+    examples = training.build_examples(augmented, texts, triples, _utility(job), tokenizer, job.chat_format, config)
+    longest = max(examples, key=lambda example: len(example.encoded.ids))
+    chat.require_fit(longest.encoded, 0, models.context_length(model), longest.prompt_id)
+    with job.work_folder() as work:
+        model = training.train(model, tokenizer, examples, config, job.seed, work)
+        tables.write_text(job.path("metrics"), (work / "metrics.jsonl").read_text())
+        models.save(model, tokenizer, job.path("trained"))
+
+
+def _training_config(job: Job) -> TrainingConfig:
+    arm = job.spec["arms"]
+    return TrainingConfig.model_validate({k: v for k, v in arm.items() if k in TrainingConfig.model_fields})
+
+
+def _train_triples(job: Job) -> dict[str, tuple[str, str]]:
+    """prompt_id -> (harmful, refusal), train dishes only: dev is for tuning, test for the result."""
+    triples = tables.read(job.path("triples"), "triples").merge(_split(job, "train"), on="prompt_id")
+    return {r.prompt_id: (r.harmful, r.refusal) for r in triples.itertuples()}
+
+
+def _utility(job: Job) -> dict[str, str]:
+    """prompt_id -> the untouched model's own answer, for the benign training requests."""
+    answers = tables.read(job.path("answers"), "answers").merge(_split(job, "train"), on="prompt_id")
+    kept = answers[answers["kept"] & (answers["role"] == "benign")]
+    return dict(zip(kept["prompt_id"], kept["answer"], strict=True))
+
+
+def _split(job: Job, split: str) -> pd.DataFrame:
+    prompts = tables.read(job.path("prompts"), "prompts")
+    return prompts[prompts["split"] == split]

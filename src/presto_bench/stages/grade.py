@@ -1,0 +1,35 @@
+"""grades/<judge>/<attack>/<model>/<arm>/seed<n>.parquet: one judge's grades of one attack's completions."""
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from presto_bench import models, registry, tables
+from presto_bench.jobs import Job
+from presto_bench.judges import fluency
+from presto_bench.judges.base import Item
+
+
+def make(job: Job) -> None:
+    completions = tables.read(job.path("completions"), "completions")
+    prompts = tables.read(job.path("prompts"), "prompts")
+    tables.write(job.path("grades"), "grades", grade(job, items(completions, prompts)))
+
+
+def items(completions: pd.DataFrame, prompts: pd.DataFrame) -> list[Item]:
+    """What the judge sees: the request that was meant (also where the model saw its swapped twin) and the response."""
+    joined = completions.merge(prompts, on="prompt_id", validate="many_to_one")
+    return [Item(r.completion_id, r.prompt, r.category, r.prefill, r.response) for r in joined.itertuples()]
+
+
+def grade(job: Job, todo: list[Item]) -> pd.DataFrame:
+    """The table `grades`; the untouched model is loaded only if the judge asks for likelihoods."""
+    config = job.item("judges")
+
+    def log_likelihoods(wanted: list[Item]) -> list[float]:
+        model, tokenizer = models.load(job.path("untouched"), job.model.decode_dtype)
+        return fluency.mean_log_likelihoods(model, tokenizer, job.chat_format, wanted)
+
+    judge = registry.runner(config)(config, log_likelihoods)
+    rows = [{**asdict(g), "judge": config.name, "judge_version": judge.version} for g in judge.grade(todo)]
+    return pd.DataFrame(rows, columns=list(tables.TABLES["grades"].columns))

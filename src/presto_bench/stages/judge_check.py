@@ -1,0 +1,36 @@
+"""judge/: how far a judge can be trusted: its agreement with hand labels, and its score of the attack's prefills alone."""
+
+import pandas as pd
+
+from presto_bench import tables
+from presto_bench.errors import UserError
+from presto_bench.jobs import Job
+from presto_bench.judges.base import Item
+from presto_bench.stages.grade import grade
+from presto_bench.stages.tables import write_three
+from presto_bench.standin import labels
+
+
+def prefill_alone(job: Job) -> None:
+    """Grade each held-out prefill as if the model had written it: it must be worth next to nothing."""
+    prompts = tables.read(job.path("prompts"), "prompts")
+    prefills = tables.read(job.path("prefills"), "prefills").merge(prompts[prompts["split"] == "test"], on="prompt_id")
+    todo = [Item(r.prompt_id, r.prompt, r.category, "", r.prefill) for r in prefills.itertuples()]
+    tables.write_text(job.path("prefill_alone"), grade(job, todo)[["completion_id", "status", "score"]].to_csv(index=False))
+
+
+def agreement(job: Job) -> None:
+    """Agreement with the test half of the hand labels per stratum, with and without the fluency criterion."""
+    labelled = labels.read("test")
+    todo = [Item(r.label_id, r.prompt, r.category, r.prefill, r.prefill + r.continuation) for r in labelled.itertuples()]
+    spec = job.spec["judges"]
+    if spec["kind"] != "standin":
+        raise UserError(
+            f"judges.{spec['name']}", "hand labels exist for the stand-in judge only", "leave this judge out of the table"
+        )
+    found = []
+    for criterion in (True, False):
+        variant = Job(**{**job.__dict__, "spec": {**job.spec, "judges": {**spec, "fluency": criterion}}})
+        grades = grade(variant, todo).rename(columns={"completion_id": "label_id"})
+        found.append(labels.agreement(labelled, grades).assign(fluency_criterion=criterion))
+    write_three(job.path("agreement").with_suffix(""), pd.concat(found, ignore_index=True))

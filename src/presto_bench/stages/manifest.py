@@ -1,0 +1,43 @@
+"""manifest.json: what the whole run was: its config, commit, versions, models, and where its time and memory went."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from presto_bench import manifest, tables
+from presto_bench.jobs import Job
+
+
+def make(job: Job) -> None:
+    paths = [Path(path) for path in job.input["manifests"]]
+    jobs = {path.relative_to(job.root).as_posix(): json.loads(path.read_text()) for path in paths}
+    record = {
+        "config": job.spec["config"],
+        **manifest.environment(),
+        "models": {m["name"]: _model(job.root, m) for m in job.spec["config"]["models"]},
+        "summary_sha256": hashlib.sha256(job.path("summary").read_bytes()).hexdigest(),
+        "jobs": {
+            name: {k: found[k] for k in ("rule", "code", "seconds", "peak_memory_mb", "git")} for name, found in jobs.items()
+        },
+        "judges": _judges(job.root),
+    }
+    tables.write_text(job.path("manifest"), json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _model(root: Path, entry: dict) -> dict:
+    """The model's source and the hashes of its weights and chat template."""
+    folder = root / "models" / entry["name"] / "untouched" / "seed0"
+    template = folder / "chat_template.jinja"
+    found = {k: entry[k] for k in ("requirement", "member", "id", "revision", "path") if k in entry}
+    if template.exists():
+        found["chat_template_sha256"] = hashlib.sha256(template.read_bytes()).hexdigest()
+    return found
+
+
+def _judges(root: Path) -> dict[str, list[str]]:
+    """Versions of each judge that graded anything."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((root / "grades").glob("*/**/*.parquet")):
+        frame = tables.read(path, "grades")
+        found.setdefault(path.relative_to(root / "grades").parts[0], set()).update(frame["judge_version"])
+    return {judge: sorted(versions) for judge, versions in found.items()}

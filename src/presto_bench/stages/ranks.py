@@ -1,0 +1,110 @@
+"""ranks/ and first_tokens/: teacher-forced ranks of the model's own answers after a prefill, on the 2 x 2 of
+harmful/benign prompt x harmful/benign prefill, and how much of the first top 20 is refusal openers.
+
+A cell's prefill is the first tokens of an untouched answer (a recipe or a benign one) and its text the tokens that
+follow there. `role` says "<prompt>_<prefill>": harmful_harmful is the attack, benign_benign shows damage.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+
+from presto_bench import chat, models, ranks, tables
+from presto_bench.forward import response_logits
+from presto_bench.jobs import Job
+from presto_bench.standin import policy
+
+PREFILL_TOKENS = 10
+TEXT_TOKENS = 64
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    role: str
+    prompt_id: str
+    text: chat.Encoded
+    bare: chat.Encoded
+
+
+def make(job: Job) -> None:
+    model, tokenizer = models.load(job.path("model"), job.model.dtype)
+    openers = {chat.encode_text(tokenizer, refusal)[0] for refusal in policy.refusals()}
+    rows = list(cells(job, tokenizer))
+    records, firsts = [], []
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        texts = response_logits(model, [row.text for row in part], tokenizer.eos_token_id)
+        # One pass with a single response token: its logits are the first-token distribution on the bare prompt.
+        bares = response_logits(model, [row.bare for row in part], tokenizer.eos_token_id)
+        for row, text, bare in zip(part, texts, bares, strict=True):
+            records += _records(job, row, text, bare[0], openers)
+            if row.role == "harmful_harmful":
+                firsts += [
+                    _first(job, row, place, logits, openers)
+                    for place, logits in (("first", bare[0]), ("after_prefill", text[0]))
+                ]
+    tables.write(job.path("ranks"), "ranks", pd.DataFrame(records, columns=list(tables.TABLES["ranks"].columns)))
+    tables.write(
+        job.path("first_tokens"), "first_tokens", pd.DataFrame(firsts, columns=list(tables.TABLES["first_tokens"].columns))
+    )
+
+
+def cells(job: Job, tokenizer: Any) -> Iterator[Row]:
+    """Rows of all four cells, over the held-out requests; a harmful and a benign one are paired by their order."""
+    prompts = tables.read(job.path("prompts"), "prompts")
+    answers = tables.read(job.path("answers"), "answers")
+    frame = answers[answers["kept"]].merge(prompts[prompts["split"] == "test"], on="prompt_id")
+    own = {role: list(group.itertuples()) for role, group in frame.groupby("role")}
+    pairs = list(zip(own.get("harmful", []), own.get("benign", []), strict=False))
+    for harmful, benign in pairs:
+        by_role = {"harmful": harmful, "benign": benign}
+        for asked in by_role:
+            for filled in by_role:
+                row = _row(job, tokenizer, f"{asked}_{filled}", by_role[asked], by_role[filled].answer)
+                if row is not None:
+                    yield row
+
+
+def _row(job: Job, tokenizer: Any, role: str, asked: Any, answer: str) -> Row | None:
+    ids = chat.encode_text(tokenizer, answer)[: PREFILL_TOKENS + TEXT_TOKENS]
+    if len(ids) <= PREFILL_TOKENS:
+        return None
+    text = chat.encode(tokenizer, asked.prompt, job.chat_format, ids[:PREFILL_TOKENS], ids[PREFILL_TOKENS:])
+    return Row(role, asked.prompt_id, text, chat.encode(tokenizer, asked.prompt, job.chat_format, "", ids[:1]))
+
+
+def _records(job: Job, row: Row, logits: torch.Tensor, first: torch.Tensor, openers: set[int]) -> list[dict[str, Any]]:
+    found = ranks.token_ranks(logits, row.text.response_ids, openers)
+    return [
+        {
+            "model": job.model.name,
+            "arm": job.wildcards["arm"],
+            "seed": job.seed,
+            "prompt_id": row.prompt_id,
+            "role": row.role,
+            "position": i,
+            "token_id": token,
+            "rank": int(found.rank[i]),
+            "probability": float(found.probability[i]),
+            "refusal_mass": float(found.refusal_mass[i]),
+            "kl_first": ranks.pfa_kl(first, logits[0]) if i == 0 else None,
+            "overlap20": ranks.overlap(first, logits[0]) if i == 0 else None,
+        }
+        for i, token in enumerate(row.text.response_ids)
+    ]
+
+
+def _first(job: Job, row: Row, place: str, logits: torch.Tensor, openers: Sequence[int]) -> dict[str, Any]:
+    return {
+        "model": job.model.name,
+        "arm": job.wildcards["arm"],
+        "seed": job.seed,
+        "prompt_id": row.prompt_id,
+        "place": place,
+        "openers_in_top20": sum(token in openers for token in ranks.top_ids(logits, 20)) / 20,
+        "refusal_mass": float(logits.float().softmax(-1)[sorted(openers)].sum()),
+    }

@@ -1,0 +1,47 @@
+"""data/<model>/triples/<refusals>.parquet: (request, the model's own recipe, refusal) for the train and dev dishes.
+
+refusals: greedy = the aligned base's own greedy answer, as in the paper; sampled = drawn from it; varied = from our
+list. Their entropy decides the result (architecture.md), which is why it is an arm's knob.
+"""
+
+import pandas as pd
+
+from presto_bench import chat, draws, models, tables
+from presto_bench.config import SamplingConfig
+from presto_bench.decoding import continue_rows, sampling_processors
+from presto_bench.jobs import Job
+from presto_bench.standin import policy
+
+
+def make(job: Job) -> None:
+    prompts = tables.read(job.path("prompts"), "prompts")
+    answers = tables.read(job.path("answers"), "answers")
+    frame = answers[answers["kept"]].merge(prompts, on="prompt_id", validate="one_to_one")
+    frame = frame[(frame["role"] == "harmful") & frame["split"].isin(["train", "dev"])]
+    write = {"greedy": _greedy, "sampled": _sampled, "varied": _varied}[job.wildcards["refusals"]]
+    triples = pd.DataFrame({"prompt_id": frame["prompt_id"], "harmful": frame["answer"], "refusal": write(job, frame)})
+    tables.write(job.path("triples"), "triples", triples)
+
+
+def _greedy(job: Job, frame: pd.DataFrame) -> list[str]:
+    return _own_refusals(job, frame, SamplingConfig(temperature=0))
+
+
+def _sampled(job: Job, frame: pd.DataFrame) -> list[str]:
+    return _own_refusals(job, frame, SamplingConfig(temperature=1.0))
+
+
+def _varied(job: Job, frame: pd.DataFrame) -> list[str]:
+    return [policy.draw_refusal("triples", prompt_id) for prompt_id in frame["prompt_id"]]
+
+
+def _own_refusals(job: Job, frame: pd.DataFrame, sampling: SamplingConfig) -> list[str]:
+    model, tokenizer = models.load(job.path("base"), job.model.decode_dtype)
+    ends, texts, size = chat.end_of_turn(tokenizer, model), [], int(job.spec["batch_size"])
+    for start in range(0, len(frame), size):
+        part = frame.iloc[start : start + size]
+        rows = [chat.encode(tokenizer, prompt, job.chat_format).ids for prompt in part["prompt"]]
+        generators = [draws.generator("refusals", prompt_id) for prompt_id in part["prompt_id"]]
+        found = continue_rows(model, rows, int(job.spec["refusal_tokens"]), ends, sampling_processors(sampling, generators))
+        texts += [chat.decode(tokenizer, list(c.ids)) for c in found]
+    return texts

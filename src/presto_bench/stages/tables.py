@@ -1,0 +1,125 @@
+"""tables/: every number of the report as CSV (for programs), Markdown and LaTeX (for people), and summary.json."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from presto_bench import analysis, stats, summary, tables
+from presto_bench.jobs import Job
+
+
+def make(job: Job) -> None:
+    spec = job.spec
+    prompts = tables.read(job.path("prompts"), "prompts")
+    graded = analysis.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    scores = analysis.score_table(graded, spec["bootstrap"])
+    compared = analysis.comparisons(graded, *spec["headline"], spec["bootstrap"])
+    rank_table, first_tokens = _all(job, "ranks"), _all(job, "first_tokens")
+    utility = _utility(job)
+    evidence = analysis.Evidence(
+        scores=scores,
+        judge=spec["judge"],
+        reference=spec["headline"][0],
+        primary=spec["primary"],
+        first_tokens=first_tokens,
+        utility=utility,
+        prefill_alone=_prefill_alone(job),
+        null_margin=_null_margins(graded, spec),
+        split_overlap=_split_overlap(job, prompts),
+    )
+    checks = pd.DataFrame([check for model, arms in spec["arms"].items() for check in analysis.checks(evidence, model, arms)])
+    ranks = analysis.rank_summary(rank_table)
+    frames = {
+        "checks": checks,
+        "scores": scores,
+        "comparisons": compared,
+        "ranks": ranks,
+        "rank_curves": analysis.rank_curves(rank_table),
+        "first_tokens": _first_tokens(first_tokens),
+        "utility": utility.drop(columns="task_kind"),
+        "attention": analysis.attention_profile(_all(job, "attention")),
+        "exclusions": _exclusions(job, prompts),
+    }
+    folder = job.path("checks").parent
+    for name, frame in frames.items():
+        write_three(folder / name, frame)
+    found = summary.build(scores, compared, checks, ranks, utility, spec["judge"])
+    tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    lines = [summary.headline(found, model, attack, *spec["headline"]) for model in spec["arms"] for attack in spec["attacks"]]
+    tables.write_text(job.path("headline"), "\n".join(lines) + "\n")
+
+
+def write_three(stem: Path, frame: pd.DataFrame) -> None:
+    """stem.csv, stem.md and stem.tex of one table."""
+    tables.write_text(stem.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    shown = frame.head(200)
+    tables.write_text(stem.with_suffix(".md"), shown.to_markdown(index=False, floatfmt=".3f") + "\n")
+    latex = shown.to_latex(index=False, float_format="%.3f", escape=True)
+    tables.write_text(stem.with_suffix(".tex"), latex)
+
+
+def _all(job: Job, name: str) -> pd.DataFrame:
+    paths = job.input.get(name, [])
+    paths = [paths] if isinstance(paths, str) else list(paths)
+    frames = [tables.read(path, name) for path in paths]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
+
+
+def _utility(job: Job) -> pd.DataFrame:
+    found = analysis.utility_table(_all(job, "utility"), job.spec["bootstrap"])
+    if found.empty:
+        found = pd.DataFrame(columns=["model", "arm", "task", "mean", "low", "high", "n"])
+    return found.assign(task_kind=found["task"].map(job.spec["tasks"]))
+
+
+def _prefill_alone(job: Job) -> float:
+    frame = pd.read_csv(job.path("prefill_alone"))
+    return float(frame["score"].mean())
+
+
+def _null_margins(graded: pd.DataFrame, spec: dict[str, Any]) -> dict[str, stats.Interval]:
+    """model -> guided RAP on base minus its null, for the first variant that has one."""
+    variants = spec["null_pair"]
+    if not variants:
+        return {}
+    real, null = variants
+    rows = graded[
+        (graded["arm"] == "base") & (graded["judge"] == spec["judge"]) & (graded["attack"] == spec["primary"]["guided"])
+    ]
+    margins = {}
+    for model, group in rows.groupby("model"):
+        grids = {v: stats.grid(group[group["variant"] == v]) for v in (real, null)}
+        margins[str(model)] = stats.difference_interval(grids[real], grids[null], spec["bootstrap"])
+    return margins
+
+
+def _split_overlap(job: Job, prompts: pd.DataFrame) -> int:
+    """Ids that were attacked or measured and had also been in anything trained."""
+    trained = set(_all(job, "augmented")["prompt_id"]) | set(prompts.loc[prompts["split"] != "test", "prompt_id"])
+    measured = (
+        set(_all(job, "completions")["prompt_id"])
+        | set(_all(job, "utility")["prompt_id"])
+        | set(_all(job, "ranks")["prompt_id"])
+    )
+    return len(trained & measured)
+
+
+def _first_tokens(frame: pd.DataFrame) -> pd.DataFrame:
+    keys = ["model", "arm", "place"]
+    return frame.groupby(keys, sort=False, as_index=False)[["openers_in_top20", "refusal_mass"]].mean()
+
+
+def _exclusions(job: Job, prompts: pd.DataFrame) -> pd.DataFrame:
+    """Requests by model, role and split: how many were asked, and how many the untouched model answered well enough."""
+    parts: Sequence[pd.DataFrame] = []
+    for path in job.input["answers"] if not isinstance(job.input["answers"], str) else [job.input["answers"]]:
+        answers = tables.read(path, "answers").merge(prompts, on="prompt_id")
+        counts = answers.groupby(["role", "split"], as_index=False).agg(
+            asked=("kept", "size"), kept=("kept", "sum"), unfinished=("finish", lambda f: int((f != "eos").sum()))
+        )
+        counts.insert(0, "model", Path(path).parent.name)
+        parts = [*parts, counts]
+    return pd.concat(parts, ignore_index=True)

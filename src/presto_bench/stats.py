@@ -1,0 +1,99 @@
+"""Intervals and differences over held-out requests, paired, with training seeds as a second level."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from presto_bench import draws
+
+LEVEL = 0.95
+SMALLEST_DENOMINATOR = 0.02  # contracts.md: no ratio where the denominator's lower bound is below this
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % bootstrap interval. n: requests behind it; missing: grades that are not there."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """value is None where `reason` says that a ratio means nothing."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str | None = None
+
+
+def grid(scores: pd.DataFrame) -> pd.DataFrame:
+    """Seeds x requests of mean scores over samples, from columns seed, prompt_id, score; NaN where none is left."""
+    return scores.pivot_table(index="seed", columns="prompt_id", values="score", aggfunc="mean", dropna=False)
+
+
+def mean_interval(table: pd.DataFrame, resamples: int, missing: int = 0) -> Interval:
+    """Mean of a seeds x requests grid; both levels are resampled."""
+    values = _resampled([table], resamples)[0]
+    return Interval(_mean(table), *_bounds(values), table.shape[1], missing)
+
+
+def difference_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: int) -> Interval:
+    """first - second, paired by request and seed; an untrained arm's single seed pairs with every seed."""
+    first, second = _paired(first, second)
+    a, b = _resampled([first, second], resamples)
+    return Interval(_mean(first) - _mean(second), *_bounds(a - b), first.shape[1])
+
+
+def ratio_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: int) -> Ratio:
+    """mean(first) / mean(second), paired; refused where the denominator may be next to nothing."""
+    first, second = _paired(first, second)
+    a, b = _resampled([first, second], resamples)
+    lowest = _bounds(b)[0]
+    if not lowest >= SMALLEST_DENOMINATOR:
+        reason = f"the denominator's lower bound {lowest:.3f} is below {SMALLEST_DENOMINATOR}"
+        return Ratio(None, None, None, first.shape[1], reason)
+    return Ratio(_mean(first) / _mean(second), *_bounds(a / b), first.shape[1])
+
+
+def _paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    seeds = first.index if len(first) >= len(second) else second.index
+    requests = first.columns.intersection(second.columns)
+
+    def spread(table: pd.DataFrame) -> pd.DataFrame:
+        rows = table.loc[[table.index[0]] * len(seeds)] if len(table) == 1 else table.loc[seeds]
+        return rows[requests].set_axis(seeds)
+
+    return spread(first), spread(second)
+
+
+def _resampled(tables: list[pd.DataFrame], resamples: int) -> list[np.ndarray]:
+    """Means of each grid over the same resamples of requests and of seeds."""
+    seeds, requests = tables[0].shape
+    rng = draws.generator("bootstrap", seeds, requests, resamples)
+    weights = rng.multinomial(requests, np.full(requests, 1 / requests), size=resamples)
+    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return [_weighted_means(table.to_numpy(float), seed_weights, weights) for table in tables]
+
+
+def _weighted_means(values: np.ndarray, seed_weights: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    present = ~np.isnan(values)
+    totals = np.einsum("bs,sp,bp->b", seed_weights, np.where(present, values, 0.0), weights)
+    counts = np.einsum("bs,sp,bp->b", seed_weights, present.astype(float), weights)
+    return np.divide(totals, counts, out=np.full(len(totals), np.nan), where=counts > 0)
+
+
+def _mean(table: pd.DataFrame) -> float:
+    return float(np.nanmean(table.to_numpy(float))) if table.size else float("nan")
+
+
+def _bounds(values: np.ndarray) -> tuple[float, float]:
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
