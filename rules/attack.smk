@@ -36,6 +36,7 @@ rule ranks:
     output:
         ranks=RESULTS + "/ranks/{model}/{arm}/seed{seed}.parquet",
         first_tokens=RESULTS + "/first_tokens/{model}/{arm}/seed{seed}.parquet",
+        attention=RESULTS + "/attention/{model}/{arm}/seed{seed}.parquet",
         manifest=RESULTS + "/ranks/{model}/{arm}/seed{seed}.manifest.json",
     log:
         RESULTS + "/logs/ranks/{model}/{arm}/seed{seed}.log",
@@ -53,32 +54,6 @@ rule ranks:
         code=code("ranks"),
     script:
         "../workflow/scripts/ranks.py"
-
-
-rule attention:
-    input:
-        model=model_folder,
-        prompts=RESULTS + "/data/prompts.parquet",
-        answers=RESULTS + "/data/{model}/answers.parquet",
-    output:
-        attention=RESULTS + "/attention/{model}/{arm}/seed{seed}.parquet",
-        manifest=RESULTS + "/attention/{model}/{arm}/seed{seed}.manifest.json",
-    log:
-        RESULTS + "/logs/attention/{model}/{arm}/seed{seed}.log",
-    benchmark:
-        RESULTS + "/benchmarks/attention/{model}/{arm}/seed{seed}.tsv"
-    conda:
-        "../envs/model.yaml"
-    threads: 2
-    resources:
-        gpu=resource("gpu"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
-    params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype")),
-        code=code("attention"),
-    script:
-        "../workflow/scripts/attention.py"
 
 
 rule utility:

@@ -156,6 +156,9 @@ class TrainingConfig(Strict):
     max_prefill: PositiveInt = 100
     max_tokens: PositiveInt = Field(384, description="longest example; a longer one is cut at its end")
     refusals: Literal["greedy", "sampled", "varied"] = "greedy"
+    after_prefill: Literal["refuse", "continue"] = Field(
+        "refuse", description="what a prefilled example teaches; `continue` is what makes a stand-in's alignment shallow"
+    )
     prefilled_cross_entropy: bool = Field(True, description="false: prefilled examples carry no cross-entropy")
     presto: PrestoConfig | None = None
     kl: KlConfig | None = None
@@ -199,7 +202,7 @@ class StandinConfig(Strict):
     dishes: Limits = Limits()
     benign: Limits = Limits()
     answers: AnswersConfig = AnswersConfig()
-    alignment: TrainingConfig = TrainingConfig(refusals="varied", prefill_probability=0.0)
+    alignment: TrainingConfig = TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue")
     refusal_tokens: PositiveInt = Field(32, description="longest refusal taken from the aligned base")
 
 

@@ -61,8 +61,10 @@ def build_examples(
 
 
 def _safety(prompt_id, prompt, harmful, refusal, length, tokenizer, chat_format, end, config) -> Example:
-    prefill = chat.encode_text(tokenizer, harmful)[:length]
-    response = chat.encode_text(tokenizer, refusal) + end
+    harmful_ids = chat.encode_text(tokenizer, harmful)
+    prefill, rest = harmful_ids[:length], harmful_ids[length:]
+    continues = prefill and config.after_prefill == "continue"
+    response = (rest if continues else chat.encode_text(tokenizer, refusal)) + end
     encoded = _cut(chat.encode(tokenizer, prompt, chat_format, prefill, response), config.max_tokens)
     supervised = config.prefilled_cross_entropy or not prefill
     return Example(prompt_id, encoded, supervised, len(encoded.ids) - encoded.prefill_start)
@@ -253,8 +255,8 @@ def _arguments(config: TrainingConfig, seed: int, work: Path) -> TrainingArgumen
         lr_scheduler_type="linear",
         warmup_steps=0,
         bf16=config.autocast == "bfloat16",
-        gradient_checkpointing=config.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},  # the other kind drops the term's gradient silently
+        activation_checkpointing=config.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},  # the other kind drops the term's gradient silently
         save_strategy="steps",
         save_steps=config.save_every,
         save_total_limit=2,

@@ -33,12 +33,19 @@ def make(job: Job) -> None:
 
 
 def align(job: Job) -> None:
-    """The shallowly aligned base: refusals at the first token for every training request, benign answers kept."""
+    """The shallowly aligned base: it refuses at the first token, continues its recipe after a prefill, answers the rest.
+
+    Every training request gets a refusal; those that the untouched model answered well can also be prefilled.
+    """
     config = TrainingConfig.model_validate(job.spec["alignment"])
-    prompts = tables.read(job.path("prompts"), "prompts")
-    harmful = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "train")]
-    triples = {p: ("", policy.draw_refusal("align", p)) for p in harmful["prompt_id"]}
-    augmented = augment.augment(config, job.seed, dict.fromkeys(triples, 0), list(_utility(job)))
+    tokenizer = models.load_tokenizer(job.path("model"))
+    prompts = _split(job, "train")
+    answers = tables.read(job.path("answers"), "answers")
+    recipes = dict(zip(answers["prompt_id"], answers["answer"].where(answers["kept"], ""), strict=True))
+    harmful = prompts.loc[prompts["role"] == "harmful", "prompt_id"]
+    triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in harmful}
+    tokens = {p: len(chat.encode_text(tokenizer, recipe)) for p, (recipe, _) in triples.items()}
+    augmented = augment.augment(config, job.seed, tokens, list(_utility(job)))
     _train(job, config, augmented, triples)
 
 

@@ -1,5 +1,7 @@
-"""ranks/ and first_tokens/: teacher-forced ranks of the model's own answers after a prefill, on the 2 x 2 of
-harmful/benign prompt x harmful/benign prefill, and how much of the first top 20 is refusal openers.
+"""ranks/, first_tokens/ and attention/: what an arm's distributions and attention look like after a prefill.
+
+Teacher-forced ranks of the untouched model's own answers on the 2 x 2 of harmful/benign prompt x harmful/benign
+prefill, how much of the first top 20 is refusal openers, and the attention that response tokens pay to the prefill.
 
 A cell's prefill is the first tokens of an untouched answer (a recipe or a benign one) and its text the tokens that
 follow there. `role` says "<prompt>_<prefill>": harmful_harmful is the attack, benign_benign shows damage.
@@ -15,6 +17,7 @@ import torch
 from presto_bench import chat, models, ranks, tables
 from presto_bench.forward import response_logits
 from presto_bench.jobs import Job
+from presto_bench.presto import Spans, prefill_mass
 from presto_bench.standin import policy
 
 PREFILL_TOKENS = 10
@@ -47,6 +50,8 @@ def make(job: Job) -> None:
                     _first(job, row, place, logits, openers)
                     for place, logits in (("first", bare[0]), ("after_prefill", text[0]))
                 ]
+    attention = [attention_profile(job, model, row) for row in rows if row.role == "harmful_harmful"]
+    tables.write(job.path("attention"), "attention", pd.concat(attention, ignore_index=True))
     tables.write(job.path("ranks"), "ranks", pd.DataFrame(records, columns=list(tables.TABLES["ranks"].columns)))
     tables.write(
         job.path("first_tokens"), "first_tokens", pd.DataFrame(firsts, columns=list(tables.TABLES["first_tokens"].columns))
@@ -108,3 +113,26 @@ def _first(job: Job, row: Row, place: str, logits: torch.Tensor, openers: Sequen
         "openers_in_top20": sum(token in openers for token in ranks.top_ids(logits, 20)) / 20,
         "refusal_mass": float(logits.float().softmax(-1)[sorted(openers)].sum()),
     }
+
+
+@torch.inference_mode()
+def attention_profile(job: Job, model: Any, row: Row) -> pd.DataFrame:
+    """The table `attention` of one text: mean over the response's queries of the mass on the prefill, by layer and head."""
+    model.set_attn_implementation("eager")  # the only one that hands out its probabilities
+    text = row.text
+    spans = Spans(*(torch.tensor([n], device=model.device) for n in (text.prefill_start, text.response_start, len(text.ids))))
+    ids = torch.tensor([text.ids], device=model.device)
+    attentions = model(input_ids=ids, output_attentions=True, use_cache=False, logits_to_keep=1).attentions
+    mass = torch.stack([prefill_mass(a, spans)[0, :, text.response_start :].mean(-1) for a in attentions]).cpu().double()
+    layers, heads = torch.meshgrid(torch.arange(mass.shape[0]), torch.arange(mass.shape[1]), indexing="ij")
+    return pd.DataFrame(
+        {
+            "model": job.model.name,
+            "arm": job.wildcards["arm"],
+            "seed": job.seed,
+            "prompt_id": row.prompt_id,
+            "layer": layers.flatten().numpy(),
+            "head": heads.flatten().numpy(),
+            "mass": mass.flatten().numpy(),
+        }
+    )

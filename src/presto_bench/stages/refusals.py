@@ -4,13 +4,18 @@ refusals: greedy = the aligned base's own greedy answer, as in the paper; sample
 list. Their entropy decides the result (architecture.md), which is why it is an arm's knob.
 """
 
+import logging
+
 import pandas as pd
 
 from presto_bench import chat, draws, models, tables
 from presto_bench.config import SamplingConfig
 from presto_bench.decoding import continue_rows, sampling_processors
 from presto_bench.jobs import Job
+from presto_bench.judges import standin
 from presto_bench.standin import policy
+
+log = logging.getLogger("presto_bench")
 
 
 def make(job: Job) -> None:
@@ -20,7 +25,9 @@ def make(job: Job) -> None:
     frame = frame[(frame["role"] == "harmful") & frame["split"].isin(["train", "dev"])]
     write = {"greedy": _greedy, "sampled": _sampled, "varied": _varied}[job.wildcards["refusals"]]
     triples = pd.DataFrame({"prompt_id": frame["prompt_id"], "harmful": frame["answer"], "refusal": write(job, frame)})
-    tables.write(job.path("triples"), "triples", triples)
+    refuses = triples["refusal"].map(standin.refuses)
+    log.info("%d of %d answers are refusals; the others are left out", refuses.sum(), len(triples))
+    tables.write(job.path("triples"), "triples", triples[refuses])
 
 
 def _greedy(job: Job, frame: pd.DataFrame) -> list[str]:

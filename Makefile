@@ -1,0 +1,52 @@
+# Each target sets up .venv by itself, from nothing but Python >= 3.11 and a network.
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# One process at a time uses all cores: more threads than cores only slow it down.
+export OMP_NUM_THREADS ?= 2
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: demo report test test-faults lint format readme clean
+
+$(VENV): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	# torch first: a CPU-only torch that pip is pointed at is taken, and nothing later replaces it.
+	$(BIN)/pip install --quiet torch==$$(sed -n 's/^torch==//p' requirements.lock)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $(VENV)
+
+demo: $(VENV)
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores $(CORES) --report results/standin/report.html
+	@echo
+	@cat results/standin/tables/checks.md
+	@cat results/standin/tables/headline.txt
+	@echo "figures: results/standin/figures   tables: results/standin/tables   report: results/standin/report.html"
+
+# Copies the numbers and figures of a finished demo run into README and docs.
+readme: $(VENV)
+	$(BIN)/python docs/update_readme.py
+
+test: $(VENV)
+	$(BIN)/python -m pytest -m "not slow and not faults and not slurm and not gpu"
+
+test-faults: $(VENV)
+	$(BIN)/python -m pytest -m faults
+
+lint: $(VENV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: $(VENV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/python -m presto_bench.config
+
+clean:
+	rm -rf results/*/ .snakemake

@@ -1,0 +1,33 @@
+"""What tests share: the repository's root, tiny models of each family, and the real SmolLM2."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from presto_bench import config
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def raw_config() -> dict:
+    """The default experiment as a plain mapping, fresh for each test."""
+    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory):
+    """Folder of the real SmolLM2-135M-Instruct, fetched and converted as the workflow does it."""
+    from presto_bench import models
+
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    entry = config.load(raw).models[0]
+    folder = tmp_path_factory.mktemp("smollm2") / "model"
+    models.fetch(entry, folder, ROOT / "downloads")
+    return folder

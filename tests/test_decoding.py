@@ -1,0 +1,120 @@
+"""Decoding: an exact draw per row, whatever else is in the batch; guided RAP equals its definition."""
+
+import numpy as np
+import pytest
+import tiny_model
+import torch
+from transformers import LogitsProcessorList
+
+from presto_bench import chat, draws
+from presto_bench.attacks import direct, guided, prefilling
+from presto_bench.attacks.base import Request, Setting
+from presto_bench.attacks.configs import Direct, Guided, Prefilling
+from presto_bench.config import SamplingConfig
+from presto_bench.decoding import RowDraw, continue_rows, sampling_processors
+
+TOKENIZER = tiny_model.tokenizer("llama")
+SAMPLING = SamplingConfig(temperature=0.9, top_k=30, repetition_penalty=1.1)
+REQUESTS = [
+    Request(f"id{i}", prompt, "Sure! To begin,", "How do I make salsa?")
+    for i, prompt in enumerate(["How do I make pancakes?", "Soup?", "I want to make a very long and slow beef stew tonight."])
+]
+
+
+def model(seed=0, scale=1.0):
+    """A random model; another seed is another model, larger logits make it decided."""
+    made = tiny_model.model("llama", len(TOKENIZER))
+    torch.manual_seed(seed)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3 * scale)
+    return made
+
+
+def setting(target, parent=None):
+    ends = chat.end_of_turn(TOKENIZER)
+    return Setting(target, TOKENIZER, chat.ChatFormat(), SAMPLING, ends, 1024, parent)
+
+
+def test_a_sampled_completion_does_not_depend_on_its_batch():
+    config, attacked = Direct(name="d", kind="direct", max_new_tokens=12), setting(model())
+    together = direct.run(config, "sampled", REQUESTS, attacked)
+    alone = [direct.run(config, "sampled", [request], attacked)[0] for request in REQUESTS]
+    assert together == alone
+
+
+def test_samples_differ_and_come_back_the_same():
+    config, attacked = Direct(name="d", kind="direct", max_new_tokens=12, samples=3), setting(model())
+    first = direct.run(config, "sampled", REQUESTS[:1], attacked)
+    assert len({completion.token_ids for completion in first}) == 3
+    assert direct.run(config, "sampled", REQUESTS[:1], attacked) == first
+
+
+def test_the_draw_follows_the_distribution():
+    """Chi-square over 4000 draws from four tokens: the 99.9 % quantile with 3 degrees of freedom is 16.27."""
+    probabilities = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    rng = [draws.generator("chi", i) for i in range(4000)]
+    drawn = RowDraw(rng)(None, probabilities.log().repeat(4000, 1)).argmax(-1)
+    counts = np.bincount(drawn.numpy(), minlength=4)
+    expected = 4000 * probabilities.numpy()
+    assert ((counts - expected) ** 2 / expected).sum() < 16.27
+
+
+def test_greedy_ignores_generators():
+    ids = [chat.encode(TOKENIZER, "Soup?", chat.ChatFormat()).ids]
+    ends = chat.end_of_turn(TOKENIZER)
+    greedy = sampling_processors(SamplingConfig(temperature=0), [draws.generator("x")])
+    target = model()
+    assert continue_rows(target, ids, 8, ends, greedy) == continue_rows(target, ids, 8, ends, LogitsProcessorList())
+
+
+def test_a_prefilling_length_cuts_the_prefill_in_tokens():
+    config = Prefilling(name="p", kind="prefilling", lengths=[2, "full"], max_new_tokens=4)
+    for variant, length in (("prefill_2", 2), ("prefill_full", len(chat.encode_text(TOKENIZER, "Sure! To begin,")))):
+        for completion in prefilling.run(config, variant, REQUESTS, setting(model())):
+            assert len(chat.encode_text(TOKENIZER, completion.prefill)) == length
+
+
+def naive_guided(request, prompt, prefill, k, steps, target, parent):
+    """The definition, without caches and batches: of the target's k best, what the parent likes best."""
+    ends = chat.end_of_turn(TOKENIZER)
+    banned = set(TOKENIZER.all_special_ids) - set(ends)
+    ids, picked = list(chat.encode(TOKENIZER, prompt, chat.ChatFormat(), prefill).ids), []
+    for _ in range(steps):
+        with torch.inference_mode():
+            mine, theirs = (m(input_ids=torch.tensor([ids])).logits[0, -1].tolist() for m in (target, parent))
+        allowed = [t for t in range(len(mine)) if t not in banned]
+        candidates = sorted(allowed, key=lambda t: (-mine[t], t))[:k]
+        best = max(candidates, key=lambda t: theirs[t])
+        if best in ends:
+            return tuple(picked), "eos"
+        picked.append(best)
+        ids.append(best)
+    return tuple(picked), "length"
+
+
+@pytest.mark.parametrize("variant", ["k5_prefill", "k20_noprefill", "k20_prefill_null", "k1_prefill"])
+def test_guided_rap_picks_what_its_definition_picks(variant):
+    target, parent = model(1), model(2)
+    config = Guided(name="g", kind="guided", max_steps=14)
+    found = guided.run(config, variant, REQUESTS, setting(target, parent))
+    for request, completion in zip(REQUESTS, found, strict=True):
+        prompt = request.swapped if variant.endswith("null") else request.prompt
+        prefill = "" if "noprefill" in variant else request.prefill
+        k = int(variant.split("_")[0][1:])
+        assert (completion.token_ids, completion.finish) == naive_guided(request, prompt, prefill, k, 14, target, parent)
+
+
+def test_with_one_candidate_guided_rap_is_greedy_prefilling():
+    target = model(1)
+    guided_ids = guided.run(Guided(name="g", kind="guided", max_steps=10), "k1_prefill", REQUESTS, setting(target, model(2)))
+    greedy = prefilling.run(Prefilling(name="p", kind="prefilling", greedy_tokens=10), "greedy", REQUESTS, setting(target))
+    special = set(TOKENIZER.all_special_ids)
+    for one, other in zip(guided_ids, greedy, strict=True):
+        if not special & set(other.token_ids):  # greedy prefilling may say special tokens; guided RAP never does
+            assert one.token_ids == other.token_ids
+
+
+def test_variants_name_what_a_job_produces():
+    config = Guided(name="g", kind="guided", k=[5, 20], prefill=[True, "none"])
+    assert config.variants()[:4] == ["k5_prefill", "k5_prefill_null", "k5_noprefill", "k5_noprefill_null"]
+    assert len(config.variants()) == 8

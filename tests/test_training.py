@@ -1,0 +1,162 @@
+"""The objective of method.md sections 3 and 11: what is counted, what is supervised, and that steps do not depend on how they are cut."""
+
+import pandas as pd
+import pytest
+import tiny_model
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from presto_bench import augment, chat, models, training
+from presto_bench.config import TrainingConfig
+
+TOKENIZER = tiny_model.tokenizer("llama")
+FORM = chat.ChatFormat()
+PROMPTS = {"h1": "How do I make pancakes?", "h2": "Give me a recipe for salsa.", "b1": "Why is the sky blue?", "b2": "What is DNA?"}
+TRIPLES = {"h1": ("Mix flour, egg and milk, then fry.", "I can't help."), "h2": ("Chop tomato and onion and stir.", "Sorry, no recipes here.")}
+UTILITY = {"b1": "Because air scatters blue light.", "b2": "A molecule that carries genes."}
+SMALL = {"steps": 6, "batch_size": 4, "micro_batch_size": 4, "autocast": None, "save_every": 2, "lr": 1e-3}
+
+
+def config(**changes):
+    return TrainingConfig.model_validate(SMALL | changes)
+
+
+def table(cfg, seed=0):
+    tokens = {p: len(chat.encode_text(TOKENIZER, harmful)) for p, (harmful, _) in TRIPLES.items()}
+    return augment.augment(cfg, seed, tokens, list(UTILITY))
+
+
+def examples(cfg, frame=None):
+    return training.build_examples(table(cfg) if frame is None else frame, PROMPTS, TRIPLES, UTILITY, TOKENIZER, FORM, cfg)
+
+
+def trained_state(cfg, work):
+    model = training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, examples(cfg), cfg, 0, work)
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+@given(st.integers(0, 5), st.integers(1, 60), st.floats(0, 1))
+@settings(max_examples=40)
+def test_prefill_lengths_are_as_method_says(seed, harmful_tokens, probability):
+    cfg = config(prefill_probability=probability, max_prefill=20, steps=20)
+    frame = augment.augment(cfg, seed, {"h": harmful_tokens}, ["b"])
+    safety = frame[frame["prompt_id"] == "h"]
+    assert safety["prefill_tokens"].between(0, max(min(harmful_tokens, 20) - 1, 0)).all()
+    assert (frame.loc[frame["prompt_id"] == "b", "prefill_tokens"] == 0).all()
+    assert frame["order"].tolist() == list(range(20 * 4))
+
+
+def test_half_of_the_safety_examples_are_prefilled_uniformly():
+    """4000 draws: the share within 3 standard errors of 1/2, lengths uniform over 1..9 (chi-square, 8 d.o.f., 99.9 %: 26.1)."""
+    lengths = pd.Series([augment.prefill_length(config(), 10, 0, epoch, "h") for epoch in range(4000)])
+    assert abs((lengths > 0).mean() - 0.5) < 3 * 0.5 / 4000**0.5
+    counts = lengths[lengths > 0].value_counts().reindex(range(1, 10), fill_value=0)
+    expected = counts.sum() / 9
+    assert ((counts - expected) ** 2 / expected).sum() < 26.1
+
+
+def test_an_examples_draw_depends_on_seed_epoch_and_prompt_alone():
+    small, large = config(batch_size=4), config(batch_size=8, steps=12)
+    key = ["epoch", "prompt_id"]
+    merged = table(small).drop_duplicates(key).merge(table(large).drop_duplicates(key), on=key)
+    safety = merged[merged["prompt_id"].str.startswith("h")]
+    assert len(safety) > 2
+    assert (safety["prefill_tokens_x"] == safety["prefill_tokens_y"]).all()
+    assert not table(small, seed=1)["prefill_tokens"].equals(table(small)["prefill_tokens"])
+
+
+def test_cross_entropy_is_on_refusals_and_answers_and_n_counts_prefills_too():
+    cfg = config()
+    frame = pd.DataFrame({"order": [0, 1], "prompt_id": ["h1", "b1"], "prefill_tokens": [3, 0]})
+    safety, utility = examples(cfg, frame)
+    batch = training.collate([safety, utility], pad=1)
+    for row, example, text in ((0, safety, "I can't help."), (1, utility, UTILITY["b1"])):
+        labelled = batch["labels"][row][batch["labels"][row] != training.IGNORED].tolist()
+        assert labelled == [*chat.encode_text(TOKENIZER, text), TOKENIZER.eos_token_id]
+        assert batch["end"][row] == len(example.encoded.ids)
+    refusal = len(chat.encode_text(TOKENIZER, "I can't help.")) + 1
+    assert safety.counted == 3 + refusal
+    assert utility.counted == len(chat.encode_text(TOKENIZER, UTILITY["b1"])) + 1
+    assert list(safety.encoded.prefill_ids) == chat.encode_text(TOKENIZER, TRIPLES["h1"][0])[:3]
+
+
+def test_without_prefilled_cross_entropy_a_prefilled_example_has_no_labels_but_still_counts():
+    frame = pd.DataFrame({"order": [0, 1], "prompt_id": ["h1", "h1"], "prefill_tokens": [3, 0]})
+    filled, bare = examples(config(prefilled_cross_entropy=False), frame)
+    batch = training.collate([filled, bare], pad=1)
+    assert (batch["labels"][0] == training.IGNORED).all()
+    assert (batch["labels"][1] != training.IGNORED).any()
+    assert filled.counted > 3
+
+
+def test_shallow_alignment_continues_after_a_prefill():
+    frame = pd.DataFrame({"order": [0], "prompt_id": ["h1"], "prefill_tokens": [3]})
+    (example,) = examples(config(after_prefill="continue"), frame)
+    whole = chat.encode_text(TOKENIZER, TRIPLES["h1"][0])
+    assert list(example.encoded.prefill_ids + example.encoded.response_ids) == [*whole, TOKENIZER.eos_token_id]
+
+
+def test_the_first_steps_loss_is_the_definition(tmp_path):
+    """CE + PRESTO + KL over N, recomputed from the base model with plain torch, against the trainer's log."""
+    import json
+
+    cfg = config(steps=1, presto={"weight": 1.0}, kl={"weight": 0.5})
+    rows = examples(cfg)
+    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
+    base = tiny_model.model("llama", len(TOKENIZER)).double()
+    base.set_attn_implementation("eager")
+    ce = presto = kl = 0.0
+    for example in rows:
+        encoded = example.encoded
+        out = base(input_ids=torch.tensor([encoded.ids]), output_attentions=True)
+        response = torch.tensor(encoded.response_ids)
+        ce += float(F.cross_entropy(out.logits[0, encoded.response_start - 1 : -1], response, reduction="sum"))
+        if encoded.prefill_ids:
+            p, r = encoded.prefill_start, encoded.response_start
+            presto += sum(2 * float(a[0, :, p:, p:r].sum()) for a in out.attentions) / len(out.attentions)
+            first = base(input_ids=torch.tensor([encoded.prompt_ids])).logits[0, -1].log_softmax(-1)
+            after = out.logits[0, r - 1].log_softmax(-1)
+            kl += 0.5 * float((first.exp() * (first - after)).sum())
+    counted = sum(example.counted for example in rows)
+    assert presto > 0
+    assert logged["cross_entropy"] == pytest.approx(ce / counted, rel=1e-4)
+    assert logged["presto"] == pytest.approx(presto / counted, rel=1e-4)
+    assert logged["kl"] == pytest.approx(kl / counted, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_accumulation_equals_the_big_batch(tmp_path, method):
+    """N is that of the whole optimiser step: four micro-batches of one end where one batch of four ends."""
+    whole = trained_state(config(method=method, presto={"weight": 1.0}), tmp_path / "whole")
+    parts = trained_state(config(method=method, presto={"weight": 1.0}, micro_batch_size=1), tmp_path / "parts")
+    start = tiny_model.model("llama", len(TOKENIZER)).state_dict()
+    moved = max(float((whole[name] - start[name]).abs().max()) for name in whole)
+    apart = max(float((whole[name] - parts[name]).abs().max()) for name in whole)
+    assert moved > 1e-3
+    assert apart < 0.02 * moved
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path):
+    for name in "xy":
+        model = training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, examples(config()), config(), 0, tmp_path / name)
+        models.save(model, TOKENIZER, tmp_path / f"model_{name}")
+    x, y = (load_file(tmp_path / f"model_{name}/model.safetensors") for name in "xy")
+    assert all(torch.equal(x[key], y[key]) for key in x)
+
+
+def test_arms_move_apart(tmp_path):
+    """DA, DA + PRESTO, PRESTO only and DA + KL are four different objectives on the same table."""
+    arms = {
+        "da": config(),
+        "da_presto": config(presto={"weight": 1.0}),
+        "presto_only": config(presto={"weight": 1.0}, prefilled_cross_entropy=False),
+        "da_kl": config(kl={"weight": 1.0}),
+    }
+    states = [trained_state(cfg, tmp_path / name) for name, cfg in arms.items()]
+    for i, one in enumerate(states):
+        for other in states[i + 1 :]:
+            assert any(not torch.equal(one[name], other[name]) for name in one)
