@@ -33,8 +33,8 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        RESULTS + "/summary.json",
-        RESULTS + "/manifest.json",
+        f"{RESULTS}/summary.json",
+        f"{RESULTS}/manifest.json",
         TABLES,
         FIGURES,
 

@@ -4,15 +4,15 @@
 
 rule prefill_alone:
     input:
-        prompts=RESULTS + "/data/prompts.parquet",
-        prefills=RESULTS + "/data/prefills.parquet",
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        prefills=f"{RESULTS}/data/prefills.parquet",
         untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
     output:
-        prefill_alone=RESULTS + "/judge/prefill_alone.csv",
+        prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
     log:
-        RESULTS + "/logs/prefill_alone.log",
+        f"{RESULTS}/logs/prefill_alone.log",
     benchmark:
-        RESULTS + "/benchmarks/prefill_alone.tsv"
+        f"{RESULTS}/benchmarks/prefill_alone.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2
@@ -27,16 +27,16 @@ rule prefill_alone:
 
 rule judge_agreement:
     input:
-        labels=LISTS + "/labels.csv",
+        labels=f"{LISTS}/labels.csv",
         untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
     output:
         agreement=report(
-            RESULTS + "/tables/judge_agreement.csv", caption="../workflow/report/judge_agreement.rst", category="1 Checks"
+            f"{RESULTS}/tables/judge_agreement.csv", caption="../workflow/report/judge_agreement.rst", category="1 Checks"
         ),
     log:
-        RESULTS + "/logs/judge_agreement.log",
+        f"{RESULTS}/logs/judge_agreement.log",
     benchmark:
-        RESULTS + "/benchmarks/judge_agreement.tsv"
+        f"{RESULTS}/benchmarks/judge_agreement.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2
@@ -51,8 +51,8 @@ rule judge_agreement:
 
 rule tables:
     input:
-        prompts=RESULTS + "/data/prompts.parquet",
-        answers=expand(RESULTS + "/data/{model}/answers.parquet", model=MODELS),
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
         augmented=[
             p
             for p in per_run("{results}/augmented/{model}/{arm}/seed{seed}.parquet")
@@ -73,21 +73,21 @@ rule tables:
         ],
         prefill_alone=rules.prefill_alone.output.prefill_alone,
     output:
-        checks=report(RESULTS + "/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
-        exclusions=report(RESULTS + "/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
-        headline=report(RESULTS + "/tables/headline.txt", caption="../workflow/report/headline.rst", category="2 Result"),
-        comparisons=report(RESULTS + "/tables/comparisons.csv", caption="../workflow/report/headline.rst", category="2 Result"),
-        scores=report(RESULTS + "/tables/scores.csv", caption="../workflow/report/scores.rst", category="3 Scores"),
-        utility_table=report(RESULTS + "/tables/utility.csv", caption="../workflow/report/utility.rst", category="3 Scores"),
-        ranks_table=report(RESULTS + "/tables/ranks.csv", caption="../workflow/report/ranks.rst", category="4 Ranks"),
-        rank_curves=RESULTS + "/tables/rank_curves.csv",
-        first=report(RESULTS + "/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
-        attention_table=RESULTS + "/tables/attention.csv",
-        summary=RESULTS + "/summary.json",
+        checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
+        exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
+        headline=report(f"{RESULTS}/tables/headline.txt", caption="../workflow/report/headline.rst", category="2 Result"),
+        comparisons=report(f"{RESULTS}/tables/comparisons.csv", caption="../workflow/report/headline.rst", category="2 Result"),
+        scores=report(f"{RESULTS}/tables/scores.csv", caption="../workflow/report/scores.rst", category="3 Scores"),
+        utility_table=report(f"{RESULTS}/tables/utility.csv", caption="../workflow/report/utility.rst", category="3 Scores"),
+        ranks_table=report(f"{RESULTS}/tables/ranks.csv", caption="../workflow/report/ranks.rst", category="4 Ranks"),
+        rank_curves=f"{RESULTS}/tables/rank_curves.csv",
+        first=report(f"{RESULTS}/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
+        attention_table=f"{RESULTS}/tables/attention.csv",
+        summary=f"{RESULTS}/summary.json",
     log:
-        RESULTS + "/logs/tables.log",
+        f"{RESULTS}/logs/tables.log",
     benchmark:
-        RESULTS + "/benchmarks/tables.tsv"
+        f"{RESULTS}/benchmarks/tables.tsv"
     conda:
         "../envs/analysis.yaml"
     params:

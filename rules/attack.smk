@@ -6,12 +6,12 @@ rule attack:
     input:
         unpack(attack_inputs),
     output:
-        completions=RESULTS + "/attacks/{attack}/{model}/{arm}/seed{seed}.parquet",
-        manifest=RESULTS + "/attacks/{attack}/{model}/{arm}/seed{seed}.manifest.json",
+        completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
-        RESULTS + "/logs/attack/{attack}/{model}/{arm}/seed{seed}.log",
+        f"{RESULTS}/logs/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
-        RESULTS + "/benchmarks/attack/{attack}/{model}/{arm}/seed{seed}.tsv"
+        f"{RESULTS}/benchmarks/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2
@@ -31,17 +31,17 @@ rule attack:
 rule ranks:
     input:
         model=model_folder,
-        prompts=RESULTS + "/data/prompts.parquet",
-        answers=RESULTS + "/data/{model}/answers.parquet",
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
     output:
-        ranks=RESULTS + "/ranks/{model}/{arm}/seed{seed}.parquet",
-        first_tokens=RESULTS + "/first_tokens/{model}/{arm}/seed{seed}.parquet",
-        attention=RESULTS + "/attention/{model}/{arm}/seed{seed}.parquet",
-        manifest=RESULTS + "/ranks/{model}/{arm}/seed{seed}.manifest.json",
+        ranks=f"{RESULTS}/ranks/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        first_tokens=f"{RESULTS}/first_tokens/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        attention=f"{RESULTS}/attention/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/ranks/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
-        RESULTS + "/logs/ranks/{model}/{arm}/seed{seed}.log",
+        f"{RESULTS}/logs/ranks/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
-        RESULTS + "/benchmarks/ranks/{model}/{arm}/seed{seed}.tsv"
+        f"{RESULTS}/benchmarks/ranks/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2
@@ -59,15 +59,15 @@ rule ranks:
 rule utility:
     input:
         model=model_folder,
-        prompts=RESULTS + "/data/prompts.parquet",
-        answers=RESULTS + "/data/{model}/answers.parquet",
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
     output:
-        utility=RESULTS + "/utility/{task}/{model}/{arm}/seed{seed}.parquet",
-        manifest=RESULTS + "/utility/{task}/{model}/{arm}/seed{seed}.manifest.json",
+        utility=f"{RESULTS}/utility/{{task}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/utility/{{task}}/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
-        RESULTS + "/logs/utility/{task}/{model}/{arm}/seed{seed}.log",
+        f"{RESULTS}/logs/utility/{{task}}/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
-        RESULTS + "/benchmarks/utility/{task}/{model}/{arm}/seed{seed}.tsv"
+        f"{RESULTS}/benchmarks/utility/{{task}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2

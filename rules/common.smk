@@ -115,11 +115,11 @@ FIGURE_NEEDS = {
     "attention": ["attention"],
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "exclusions"]
-TABLES = expand(RESULTS + "/tables/{table}.csv", table=TABLE_NAMES) + [
-    RESULTS + "/tables/headline.txt",
-    RESULTS + "/tables/judge_agreement.csv",
+TABLES = expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLE_NAMES) + [
+    f"{RESULTS}/tables/headline.txt",
+    f"{RESULTS}/tables/judge_agreement.csv",
 ]
-FIGURES = expand(RESULTS + "/figures/{figure}.{ending}", figure=FIGURE_NEEDS, ending=["pdf", "png"])
+FIGURES = expand(f"{RESULTS}/figures/{{figure}}.{{ending}}", figure=FIGURE_NEEDS, ending=["pdf", "png"])
 DEFAULT_JUDGE = CONFIG.default_judge
 
 
@@ -135,7 +135,7 @@ def primary_attacks():
 def null_pair():
     """(variant, its null) of guided RAP; empty where the experiment has none."""
     variants = [v for a in CONFIG.attacks if a.kind == "guided" for v in a.variants()]
-    return next(([v, v + "_null"] for v in variants if v + "_null" in variants), [])
+    return next(([v, f"{v}_null"] for v in variants if f"{v}_null" in variants), [])
 
 
 def rap():

@@ -4,14 +4,14 @@
 
 rule prompts:
     input:
-        lists=expand(LISTS + "/{name}.csv", name=["dishes", "benign", "requests", "prefills"]),
+        lists=expand(f"{LISTS}/{{name}}.csv", name=["dishes", "benign", "requests", "prefills"]),
     output:
-        prompts=RESULTS + "/data/prompts.parquet",
-        prefills=RESULTS + "/data/prefills.parquet",
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        prefills=f"{RESULTS}/data/prefills.parquet",
     log:
-        RESULTS + "/logs/prompts.log",
+        f"{RESULTS}/logs/prompts.log",
     benchmark:
-        RESULTS + "/benchmarks/prompts.tsv"
+        f"{RESULTS}/benchmarks/prompts.tsv"
     conda:
         "../envs/analysis.yaml"
     params:
@@ -26,12 +26,12 @@ rule answers:
         model=untouched,
         prompts=rules.prompts.output.prompts,
     output:
-        answers=RESULTS + "/data/{model}/answers.parquet",
-        manifest=RESULTS + "/data/{model}/answers.manifest.json",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        manifest=f"{RESULTS}/data/{{model}}/answers.manifest.json",
     log:
-        RESULTS + "/logs/answers/{model}.log",
+        f"{RESULTS}/logs/answers/{{model}}.log",
     benchmark:
-        RESULTS + "/benchmarks/answers/{model}.tsv"
+        f"{RESULTS}/benchmarks/answers/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2
@@ -52,12 +52,12 @@ rule refusals:
         prompts=rules.prompts.output.prompts,
         answers=rules.answers.output.answers,
     output:
-        triples=RESULTS + "/data/{model}/triples/{refusals}.parquet",
-        manifest=RESULTS + "/data/{model}/triples/{refusals}.manifest.json",
+        triples=f"{RESULTS}/data/{{model}}/triples/{{refusals}}.parquet",
+        manifest=f"{RESULTS}/data/{{model}}/triples/{{refusals}}.manifest.json",
     log:
-        RESULTS + "/logs/refusals/{model}/{refusals}.log",
+        f"{RESULTS}/logs/refusals/{{model}}/{{refusals}}.log",
     benchmark:
-        RESULTS + "/benchmarks/refusals/{model}/{refusals}.tsv"
+        f"{RESULTS}/benchmarks/refusals/{{model}}/{{refusals}}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2

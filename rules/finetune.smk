@@ -5,15 +5,15 @@
 rule augment:
     input:
         model=base,
-        prompts=RESULTS + "/data/prompts.parquet",
-        answers=RESULTS + "/data/{model}/answers.parquet",
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         triples=lambda w: f"{RESULTS}/data/{w.model}/triples/{CONFIG.item('arms', w.arm).refusals}.parquet",
     output:
-        augmented=RESULTS + "/augmented/{model}/{arm}/seed{seed}.parquet",
+        augmented=f"{RESULTS}/augmented/{{model}}/{{arm}}/seed{{seed}}.parquet",
     log:
-        RESULTS + "/logs/augment/{model}/{arm}/seed{seed}.log",
+        f"{RESULTS}/logs/augment/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
-        RESULTS + "/benchmarks/augment/{model}/{arm}/seed{seed}.tsv"
+        f"{RESULTS}/benchmarks/augment/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
         arm=one_of(arms_of_kind(typed.TrainingArm)),
     conda:
@@ -28,18 +28,18 @@ rule augment:
 rule finetune:
     input:
         model=base,
-        prompts=RESULTS + "/data/prompts.parquet",
-        answers=RESULTS + "/data/{model}/answers.parquet",
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         triples=rules.augment.input.triples,
         augmented=rules.augment.output.augmented,
     output:
-        trained=directory(RESULTS + "/models/{model}/{arm}/seed{seed}"),
-        metrics=RESULTS + "/models/{model}/{arm}/seed{seed}.metrics.jsonl",
-        manifest=RESULTS + "/models/{model}/{arm}/seed{seed}.manifest.json",
+        trained=directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}"),
+        metrics=f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}.metrics.jsonl",
+        manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
-        RESULTS + "/logs/finetune/{model}/{arm}/seed{seed}.log",
+        f"{RESULTS}/logs/finetune/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
-        RESULTS + "/benchmarks/finetune/{model}/{arm}/seed{seed}.tsv"
+        f"{RESULTS}/benchmarks/finetune/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
         arm=one_of(arms_of_kind(typed.TrainingArm)),
     conda:

@@ -4,16 +4,16 @@
 
 rule grade:
     input:
-        completions=RESULTS + "/attacks/{attack}/{model}/{arm}/seed{seed}.parquet",
-        prompts=RESULTS + "/data/prompts.parquet",
+        completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        prompts=f"{RESULTS}/data/prompts.parquet",
         untouched=untouched,
     output:
-        grades=RESULTS + "/grades/{judge}/{attack}/{model}/{arm}/seed{seed}.parquet",
-        manifest=RESULTS + "/grades/{judge}/{attack}/{model}/{arm}/seed{seed}.manifest.json",
+        grades=f"{RESULTS}/grades/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/grades/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
-        RESULTS + "/logs/grade/{judge}/{attack}/{model}/{arm}/seed{seed}.log",
+        f"{RESULTS}/logs/grade/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
-        RESULTS + "/benchmarks/grade/{judge}/{attack}/{model}/{arm}/seed{seed}.tsv"
+        f"{RESULTS}/benchmarks/grade/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2

@@ -6,12 +6,12 @@ rule fetch_model:
     input:
         lambda w: local_files(CONFIG.item("models", w.model).path) if CONFIG.item("models", w.model).kind == "local" else [],
     output:
-        model=directory(RESULTS + "/models/{model}/untouched/seed0"),
-        manifest=RESULTS + "/models/{model}/untouched/seed0.manifest.json",
+        model=directory(f"{RESULTS}/models/{{model}}/untouched/seed0"),
+        manifest=f"{RESULTS}/models/{{model}}/untouched/seed0.manifest.json",
     log:
-        RESULTS + "/logs/fetch_model/{model}.log",
+        f"{RESULTS}/logs/fetch_model/{{model}}.log",
     benchmark:
-        RESULTS + "/benchmarks/fetch_model/{model}.tsv"
+        f"{RESULTS}/benchmarks/fetch_model/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
     resources:
@@ -27,17 +27,17 @@ rule fetch_model:
 rule align:
     input:
         model=untouched,
-        prompts=RESULTS + "/data/prompts.parquet",
-        answers=RESULTS + "/data/{model}/answers.parquet",
-        lists=expand(LISTS + "/{name}.csv", name=["refusals", "refusal_closings"]),
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        lists=expand(f"{LISTS}/{{name}}.csv", name=["refusals", "refusal_closings"]),
     output:
-        trained=directory(RESULTS + "/models/{model}/base/seed0"),
-        metrics=RESULTS + "/models/{model}/base/seed0.metrics.jsonl",
-        manifest=RESULTS + "/models/{model}/base/seed0.manifest.json",
+        trained=directory(f"{RESULTS}/models/{{model}}/base/seed0"),
+        metrics=f"{RESULTS}/models/{{model}}/base/seed0.metrics.jsonl",
+        manifest=f"{RESULTS}/models/{{model}}/base/seed0.manifest.json",
     log:
-        RESULTS + "/logs/align/{model}.log",
+        f"{RESULTS}/logs/align/{{model}}.log",
     benchmark:
-        RESULTS + "/benchmarks/align/{model}.tsv"
+        f"{RESULTS}/benchmarks/align/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 2
@@ -56,12 +56,12 @@ rule checkpoint:
     input:
         lambda w: local_files(CONFIG.item("arms", w.arm).path),
     output:
-        model=directory(RESULTS + "/models/{model}/{arm}/seed0"),
-        manifest=RESULTS + "/models/{model}/{arm}/seed0.manifest.json",
+        model=directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed0"),
+        manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed0.manifest.json",
     log:
-        RESULTS + "/logs/checkpoint/{model}/{arm}.log",
+        f"{RESULTS}/logs/checkpoint/{{model}}/{{arm}}.log",
     benchmark:
-        RESULTS + "/benchmarks/checkpoint/{model}/{arm}.tsv"
+        f"{RESULTS}/benchmarks/checkpoint/{{model}}/{{arm}}.tsv"
     wildcard_constraints:
         arm=one_of(arms_of_kind(typed.CheckpointArm)),
     conda:

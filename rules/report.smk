@@ -6,12 +6,12 @@ rule figure:
     input:
         unpack(lambda w: {name: f"{RESULTS}/tables/{name}.csv" for name in FIGURE_NEEDS[w.figure]}),
     output:
-        pdf=RESULTS + "/figures/{figure}.pdf",
-        png=report(RESULTS + "/figures/{figure}.png", caption="../workflow/report/{figure}.rst", category="2 Result"),
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
+        png=report(f"{RESULTS}/figures/{{figure}}.png", caption="../workflow/report/{figure}.rst", category="2 Result"),
     log:
-        RESULTS + "/logs/figure/{figure}.log",
+        f"{RESULTS}/logs/figure/{{figure}}.log",
     benchmark:
-        RESULTS + "/benchmarks/figure/{figure}.tsv"
+        f"{RESULTS}/benchmarks/figure/{{figure}}.tsv"
     wildcard_constraints:
         figure=one_of(FIGURE_NEEDS),
     conda:
@@ -25,14 +25,14 @@ rule figure:
 
 rule manifest:
     input:
-        summary=RESULTS + "/summary.json",
+        summary=f"{RESULTS}/summary.json",
         manifests=manifests(),
     output:
-        manifest=report(RESULTS + "/manifest.json", caption="../workflow/report/manifest.rst", category="5 Provenance"),
+        manifest=report(f"{RESULTS}/manifest.json", caption="../workflow/report/manifest.rst", category="5 Provenance"),
     log:
-        RESULTS + "/logs/manifest.log",
+        f"{RESULTS}/logs/manifest.log",
     benchmark:
-        RESULTS + "/benchmarks/manifest.tsv"
+        f"{RESULTS}/benchmarks/manifest.tsv"
     conda:
         "../envs/analysis.yaml"
     params:

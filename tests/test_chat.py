@@ -1,10 +1,10 @@
 """One path from (prompt, prefill, response) to ids and spans, on the real SmolLM2 template and the families' forms."""
 
 import pytest
-import tiny_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tiny_model
 from presto_bench import chat, models
 from presto_bench.errors import UserError
 

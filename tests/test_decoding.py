@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import tiny_model
 import torch
 from transformers import LogitsProcessorList
 
+import tiny_model
 from presto_bench import chat, draws
 from presto_bench.attacks import direct, guided, prefilling
 from presto_bench.attacks.base import Request, Setting

@@ -15,7 +15,11 @@ PROBE = "from presto_bench import fingerprint; print(fingerprint.code_hash(['pre
 def code_of(stage: str, source: Path) -> str:
     """The stage's hash as a fresh process sees it, with the package of `source`."""
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.format(stage=stage)], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(source)}
+        [sys.executable, "-c", PROBE.format(stage=stage)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(source)},
     )
     return done.stdout.strip()
 
@@ -37,7 +41,13 @@ def test_every_module_reruns_exactly_the_stages_that_reach_it(source):
     package = source / "presto_bench"
     stages = [path.stem for path in sorted((package / "stages").glob("[a-z]*.py"))]
     before = {stage: code_of(stage, source) for stage in stages}
-    for path in [package / "presto.py", package / "stats.py", package / "attacks/guided.py", package / "figures/style.py", package / "tables.py"]:
+    for path in [
+        package / "presto.py",
+        package / "stats.py",
+        package / "attacks/guided.py",
+        package / "figures/style.py",
+        package / "tables.py",
+    ]:
         original = path.read_text()
         path.write_text(original + "\nPLANTED = 1\n")
         module = ".".join(path.relative_to(source).with_suffix("").parts)

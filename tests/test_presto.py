@@ -1,11 +1,11 @@
 """The PRESTO term is what method.md section 4 defines: values and gradients, in float64, on real attention."""
 
 import pytest
-import tiny_model
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny_model
 from presto_bench.config import PrestoConfig
 from presto_bench.presto import Spans, prefill_mass, presto_sum
 

@@ -78,7 +78,13 @@ def test_ids_are_what_the_contract_says():
     assert tables.prompt_id("cafe\u0301") == tables.prompt_id("caf\u00e9") == "850f7dc43910ff89"
 
 
-@given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\x1f"))] * 2, st.integers()), min_size=2, unique=True))
+@given(
+    st.lists(
+        st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\x1f"))] * 2, st.integers()),
+        min_size=2,
+        unique=True,
+    )
+)
 def test_different_completions_have_different_ids(keys):
     ids = {tables.completion_id("m", arm, 0, attack, "v", "p", sample) for arm, attack, sample in keys}
     assert len(ids) == len(keys)

@@ -1,21 +1,29 @@
-"""The objective of method.md sections 3 and 11: what is counted, what is supervised, and that steps do not depend on how they are cut."""
+"""The objective of method.md sections 3 and 11: what is counted, what is supervised, and how steps may be cut."""
 
 import pandas as pd
 import pytest
-import tiny_model
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+import tiny_model
 from presto_bench import augment, chat, models, training
 from presto_bench.config import TrainingConfig
 
 TOKENIZER = tiny_model.tokenizer("llama")
 FORM = chat.ChatFormat()
-PROMPTS = {"h1": "How do I make pancakes?", "h2": "Give me a recipe for salsa.", "b1": "Why is the sky blue?", "b2": "What is DNA?"}
-TRIPLES = {"h1": ("Mix flour, egg and milk, then fry.", "I can't help."), "h2": ("Chop tomato and onion and stir.", "Sorry, no recipes here.")}
+PROMPTS = {
+    "h1": "How do I make pancakes?",
+    "h2": "Give me a recipe for salsa.",
+    "b1": "Why is the sky blue?",
+    "b2": "What is DNA?",
+}
+TRIPLES = {
+    "h1": ("Mix flour, egg and milk, then fry.", "I can't help."),
+    "h2": ("Chop tomato and onion and stir.", "Sorry, no recipes here."),
+}
 UTILITY = {"b1": "Because air scatters blue light.", "b2": "A molecule that carries genes."}
 SMALL = {"steps": 6, "batch_size": 4, "micro_batch_size": 4, "autocast": None, "save_every": 2, "lr": 1e-3}
 
@@ -142,7 +150,9 @@ def test_accumulation_equals_the_big_batch(tmp_path, method):
 
 def test_the_same_table_gives_the_same_bytes(tmp_path):
     for name in "xy":
-        model = training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, examples(config()), config(), 0, tmp_path / name)
+        model = training.train(
+            tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, examples(config()), config(), 0, tmp_path / name
+        )
         models.save(model, TOKENIZER, tmp_path / f"model_{name}")
     x, y = (load_file(tmp_path / f"model_{name}/model.safetensors") for name in "xy")
     assert all(torch.equal(x[key], y[key]) for key in x)

@@ -72,9 +72,16 @@ def tokenizer(family: str, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
 def model(family: str, vocabulary: int, layers: int = 2, dtype: torch.dtype = torch.float32):
     """A random model: a fixed seed, so that the same call makes the same weights."""
     common = {
-        "vocab_size": vocabulary, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": layers,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024,
-        "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
+        "vocab_size": vocabulary,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 1,
     }
     configs = {
         "llama": lambda: LlamaConfig(**common),

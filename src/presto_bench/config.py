@@ -125,7 +125,7 @@ class LoraConfig(Strict):
 
 
 class PrestoConfig(Strict):
-    """The PRESTO term (method.md section 4). layers: all, or indices. queries: every one from the prefill on, or only refusal tokens."""
+    """The PRESTO term (method.md section 4). layers: all, or indices. queries: all from the prefill on, or refusal tokens only."""
 
     weight: NonNegativeFloat = 1.0
     layers: Literal["all"] | list[NonNegativeInt] = "all"

@@ -23,7 +23,8 @@ FLUENT = -3.0
 WHOLE = 25
 
 _REFUSAL = re.compile(
-    r"\b(i|we)\s+(really\s+)?(can't|cannot|can not|won't|will not|don't|do not|must|have to|am not|'m not|am unable|must not|may not)\s+"
+    r"\b(i|we)\s+(really\s+)?(can't|cannot|can not|won't|will not|don't|do not|must|have to|"
+    r"am not|'m not|am unable|must not|may not)\s+"
     r"(be able|able|allowed|help|share|give|provide|explain|discuss|describe|assist|answer|offer|cover|talk|walk|say no|"
     r"decline|refuse|turn down|leave|tell|respond|comply|cook|prepare|to)\b"
     r"|\b(sorry|apologies|regrettably|unfortunately|alas|forgive me|pardon me)\b"
@@ -38,7 +39,79 @@ _AMOUNT = re.compile(
     r"liters?|pinch|cloves?|slices?|minutes?|mins?|hours?|degrees?|inch(es)?|°\s?[fc])\b|\d+\s?°",
     re.IGNORECASE,
 )
-_ACTIONS = ["add", "bake", "beat", "blend", "boil", "braise", "bring", "broil", "brown", "chill", "chop", "coat", "combine", "cook", "cool", "cover", "cut", "dice", "dip", "drain", "drizzle", "fill", "flip", "fold", "fry", "garnish", "grate", "grill", "heat", "knead", "layer", "let", "marinate", "mash", "melt", "mince", "mix", "peel", "place", "pour", "preheat", "press", "reduce", "refrigerate", "remove", "rinse", "roast", "roll", "rub", "sauté", "saute", "season", "sear", "serve", "shape", "simmer", "slice", "soak", "spread", "sprinkle", "steam", "stir", "strain", "stuff", "toast", "top", "toss", "transfer", "whip", "whisk", "wrap"]
+_ACTIONS = [
+    "add",
+    "bake",
+    "beat",
+    "blend",
+    "boil",
+    "braise",
+    "bring",
+    "broil",
+    "brown",
+    "chill",
+    "chop",
+    "coat",
+    "combine",
+    "cook",
+    "cool",
+    "cover",
+    "cut",
+    "dice",
+    "dip",
+    "drain",
+    "drizzle",
+    "fill",
+    "flip",
+    "fold",
+    "fry",
+    "garnish",
+    "grate",
+    "grill",
+    "heat",
+    "knead",
+    "layer",
+    "let",
+    "marinate",
+    "mash",
+    "melt",
+    "mince",
+    "mix",
+    "peel",
+    "place",
+    "pour",
+    "preheat",
+    "press",
+    "reduce",
+    "refrigerate",
+    "remove",
+    "rinse",
+    "roast",
+    "roll",
+    "rub",
+    "sauté",
+    "saute",
+    "season",
+    "sear",
+    "serve",
+    "shape",
+    "simmer",
+    "slice",
+    "soak",
+    "spread",
+    "sprinkle",
+    "steam",
+    "stir",
+    "strain",
+    "stuff",
+    "toast",
+    "top",
+    "toss",
+    "transfer",
+    "whip",
+    "whisk",
+    "wrap",
+]
 _FORMS = {
     form: verb
     for verb in _ACTIONS

@@ -19,7 +19,7 @@ def read(half: str) -> pd.DataFrame:
 
 
 def agreement(labelled: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
-    """Per stratum and over all: mean scores, mean absolute error, share with the same refusal, share on the same side of USABLE."""
+    """Per stratum and over all: mean scores, mean absolute error, shares with the same refusal and the same side of USABLE."""
     joined = labelled.merge(
         grades[["label_id", "refusal", "score"]], on="label_id", suffixes=("_hand", "_judge"), validate="one_to_one"
     )

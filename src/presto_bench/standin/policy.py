@@ -123,6 +123,8 @@ def _rows(name: str) -> list[dict[str, str]]:
     with open(path, encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     for i, row in enumerate(rows):
-        if any(value is None for value in row.values()) or (not "".join(row.values()).strip() and name != "refusal_closings.csv"):
+        if any(value is None for value in row.values()) or (
+            not "".join(row.values()).strip() and name != "refusal_closings.csv"
+        ):
             raise UserError(f"{path}, row {i + 2}", "an empty or incomplete row", "fill it in or delete it")
     return rows

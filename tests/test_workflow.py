@@ -1,0 +1,225 @@
+"""The real workflow, through Snakemake, on random models of a million parameters (config/tiny.yaml)."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+import tiny_model
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".venv", ".git", "results", "downloads", ".snakemake", "__pycache__", "*.egg-info", ".*cache", ".hypothesis"
+)
+
+
+class Project:
+    """A copy of the repository with a tiny model, and snakemake to run in it."""
+
+    def __init__(self, root: Path, folder: Path):
+        self.path = Path(shutil.copytree(root, folder, ignore=LEFT_OUT))
+        tiny_model.make(self.path / "downloads/tiny-llama", "llama")
+        self.environment = os.environ | {"PYTHONPATH": str(self.path / "src"), "OMP_NUM_THREADS": "2"}
+
+    def config(self, change=None) -> None:
+        path = self.path / "config/tiny.yaml"
+        raw = yaml.safe_load(path.read_text())
+        if change:
+            change(raw)
+        path.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/tiny.yaml", *words]
+
+    def run(self, *words: str, ok: bool = True) -> str:
+        done = subprocess.run(self.command(*words), cwd=self.path, env=self.environment, capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, said[-4000:]
+        return said
+
+    def would_run(self, *words: str) -> dict[str, int]:
+        """rule -> number of jobs that a dry run announces, `all` left out."""
+        said = self.run("--dry-run", *words)
+        stats = said.split("Job stats:")[1].split("\n\n")[0] if "Job stats:" in said else ""
+        found = dict(re.findall(r"^(\w+)\s+(\d+)$", stats, re.MULTILINE))
+        return {rule: int(count) for rule, count in found.items() if rule not in ("all", "total")}
+
+    def tables(self) -> dict[str, bytes]:
+        folder = self.path / "results/tiny"
+        files = [*sorted((folder / "tables").iterdir()), folder / "summary.json"]
+        return {file.name: file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory) -> Project:
+    project = Project(root, tmp_path_factory.mktemp("finished") / "project")
+    project.run()
+    return project
+
+
+def edit(project: Project, name: str, before: str, after: str):
+    """Change a file for one test and put it back."""
+    path = project.path / name
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    return lambda: path.write_text(text)
+
+
+def test_the_experiment_ends_with_tables_figures_and_summary(finished):
+    folder = finished.path / "results/tiny"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary) == {"scores", "differences", "ratios", "checks", "ranks", "utility"}
+    assert summary["scores"]["tiny"]["da"]["guided"]["standin"]["n"] == 8
+    for name in ("pareto", "scores", "headline", "ranks", "attention"):
+        assert (folder / f"figures/{name}.pdf").stat().st_size > 2000
+        assert (folder / f"figures/{name}.png").stat().st_size > 2000
+    assert (
+        "Not established" in (folder / "tables/headline.txt").read_text()
+        or "no comparison" in (folder / "tables/headline.txt").read_text()
+    )
+    assert not list((folder / "work").rglob("*.parquet"))
+
+
+def test_the_fault_experiment_has_at_most_fifteen_jobs(root, tmp_path):
+    project = Project(root, tmp_path / "project")
+    assert sum(project.would_run("results/tiny/summary.json").values()) <= 15
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.would_run() == {}
+
+
+def test_changing_one_figure_reruns_that_figure(finished):
+    undo = edit(finished, "src/presto_bench/figures/pareto.py", "figsize=(3.9", "figsize=(4.1")
+    try:
+        assert finished.would_run() == {"figure": 1}
+    finally:
+        undo()
+
+
+def test_changing_the_house_style_reruns_figures_only(finished):
+    undo = edit(finished, "src/presto_bench/figures/style.py", '"font.size": 9', '"font.size": 10')
+    try:
+        assert finished.would_run() == {"figure": 5}
+    finally:
+        undo()
+
+
+def test_a_comment_in_the_package_reruns_nothing(finished):
+    undo = edit(finished, "src/presto_bench/presto.py", "import torch\n", "import torch  # remark\n")
+    try:
+        assert finished.would_run() == {}
+    finally:
+        undo()
+
+
+def test_an_attacks_setting_reruns_that_attack_and_what_follows(finished):
+    undo = edit(finished, "config/tiny.yaml", "max_steps: 24", "max_steps: 25")
+    try:
+        assert finished.would_run() == {"attack": 2, "grade": 2, "tables": 1, "figure": 5, "manifest": 1}
+    finally:
+        undo()
+
+
+def test_a_new_arm_adds_its_jobs_and_the_aggregates(finished):
+    arm = "attacks:\n"
+    undo = edit(finished, "config/tiny.yaml", arm, "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\n" + arm)
+    try:
+        expected = {"augment": 1, "finetune": 1, "attack": 1, "grade": 1, "ranks": 1, "tables": 1, "figure": 5, "manifest": 1}
+        assert finished.would_run() == expected
+    finally:
+        undo()
+
+
+def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished):
+    """A Gemma-3-shaped model without a system role, and a user's own weights as an arm of the first model."""
+    tiny_model.make(finished.path / "downloads/tiny-gemma", "gemma3")
+    tiny_model.make(finished.path / "downloads/mine", "llama")
+    original = (finished.path / "config/tiny.yaml").read_text()
+
+    def change(raw):
+        raw["experiment"] = "two"
+        raw["models"].append({"name": "gem", "kind": "local", "path": "downloads/tiny-gemma", "sampling": {"temperature": 0.7}})
+        raw["arms"].append({"name": "mine", "kind": "checkpoint", "of": "tiny", "path": "downloads/mine"})
+        raw["arms"][1]["steps"] = 2
+
+    try:
+        finished.config(change)
+        finished.run()
+        summary = json.loads((finished.path / "results/two/summary.json").read_text())
+    finally:
+        (finished.path / "config/tiny.yaml").write_text(original)
+    assert set(summary["scores"]) == {"tiny", "gem"}
+    assert set(summary["scores"]["tiny"]) == {"base", "da", "mine"}
+    assert set(summary["scores"]["gem"]) == {"base", "da"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda raw: raw.update(seeds=[-1]), "config.seeds[0]"),
+        (lambda raw: raw["judges"][0].update(default=False), "exactly one judge must be the default"),
+        (lambda raw: raw["arms"][1].update(inherits="nobody"), "there is no arm 'nobody'"),
+    ],
+)
+def test_a_mistake_in_the_config_stops_before_any_job(finished, change, said):
+    original = (finished.path / "config/tiny.yaml").read_text()
+    try:
+        finished.config(change)
+        message = finished.run("--dry-run", ok=False)
+    finally:
+        (finished.path / "config/tiny.yaml").write_text(original)
+    assert said in message
+    assert "To mend it" in message
+
+
+def kill_job_when(project: Project, ready) -> None:
+    """Start snakemake, wait until `ready()`, then SIGKILL the process that runs the job's script."""
+    head = subprocess.Popen(
+        project.command("results/tiny/summary.json"),
+        cwd=project.path,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not ready():
+        assert head.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    for process in psutil.Process(head.pid).children(recursive=True):
+        if any(".snakemake/scripts" in word for word in process.cmdline()):
+            process.kill()
+    assert head.wait() != 0
+
+
+@pytest.mark.faults
+def test_killed_training_and_killed_guided_rap_go_on_to_the_same_tables(root, tmp_path):
+    def longer(raw):
+        raw["arms"][1] |= {"steps": 120, "save_every": 10}
+
+    calm, disturbed = Project(root, tmp_path / "calm"), Project(root, tmp_path / "disturbed")
+    for project in (calm, disturbed):
+        project.config(longer)
+    calm.run("results/tiny/summary.json")
+    work = disturbed.path / "results/tiny/work"
+    kill_job_when(disturbed, lambda: list(work.glob("finetune/*/checkpoint-40")))
+    trained = disturbed.path / "results/tiny/models/tiny/da/seed0"
+    assert not trained.exists()
+    kill_job_when(disturbed, lambda: len(list(work.glob("attack/*/*.parquet"))) >= 2)
+    assert "checkpoint" not in str(list(work.rglob("*")))
+    disturbed.run("results/tiny/summary.json")
+    assert disturbed.tables() == calm.tables()
+    assert (trained / "model.safetensors").read_bytes() == (
+        calm.path / "results/tiny/models/tiny/da/seed0/model.safetensors"
+    ).read_bytes()
+    steps = [json.loads(line)["step"] for line in Path(f"{trained}.metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 121))
