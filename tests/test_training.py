@@ -122,13 +122,13 @@ def test_the_first_steps_loss_is_the_definition(tmp_path):
         encoded = example.encoded
         out = base(input_ids=torch.tensor([encoded.ids]), output_attentions=True)
         response = torch.tensor(encoded.response_ids)
-        ce += float(F.cross_entropy(out.logits[0, encoded.response_start - 1 : -1], response, reduction="sum"))
+        ce += F.cross_entropy(out.logits[0, encoded.response_start - 1 : -1], response, reduction="sum").item()
         if encoded.prefill_ids:
             p, r = encoded.prefill_start, encoded.response_start
-            presto += sum(2 * float(a[0, :, p:, p:r].sum()) for a in out.attentions) / len(out.attentions)
+            presto += sum(2 * a[0, :, p:, p:r].sum().item() for a in out.attentions) / len(out.attentions)
             first = base(input_ids=torch.tensor([encoded.prompt_ids])).logits[0, -1].log_softmax(-1)
             after = out.logits[0, r - 1].log_softmax(-1)
-            kl += 0.5 * float((first.exp() * (first - after)).sum())
+            kl += 0.5 * (first.exp() * (first - after)).sum().item()
     counted = sum(example.counted for example in rows)
     assert presto > 0
     assert logged["cross_entropy"] == pytest.approx(ce / counted, rel=1e-4)
@@ -170,3 +170,18 @@ def test_arms_move_apart(tmp_path):
     for i, one in enumerate(states):
         for other in states[i + 1 :]:
             assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
+def test_padding_changes_no_real_tokens_logits(family):
+    """Right padding without a mask, also beyond Gemma 3's window of 16: the rows of a batch are what they are alone."""
+    from presto_bench.forward import response_logits
+
+    tokenizer = tiny_model.tokenizer(family)
+    model = tiny_model.model(family, len(tokenizer))
+    texts = ["Hello", "Mix flour, egg and milk, then fry in butter until golden brown on both sides, and serve warm."]
+    rows = [chat.encode(tokenizer, "Why?", FORM, "", text) for text in texts]
+    together = response_logits(model, rows, tokenizer.eos_token_id)
+    for row, logits in zip(rows, together, strict=True):
+        alone = model(input_ids=torch.tensor([row.ids])).logits[0, row.response_start - 1 : -1]
+        torch.testing.assert_close(logits, alone, rtol=1e-4, atol=1e-5)

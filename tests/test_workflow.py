@@ -36,7 +36,7 @@ class Project:
         path.write_text(yaml.safe_dump(raw, sort_keys=False))
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/tiny.yaml", *words]
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *words, "--configfile", "config/tiny.yaml"]
 
     def run(self, *words: str, ok: bool = True) -> str:
         done = subprocess.run(self.command(*words), cwd=self.path, env=self.environment, capture_output=True, text=True)

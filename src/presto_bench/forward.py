@@ -37,14 +37,13 @@ def response_log_probs(model: Any, rows: Sequence[chat.Encoded], pad: int) -> li
 
 @torch.inference_mode()
 def response_logits(model: Any, rows: Sequence[chat.Encoded], pad: int) -> list[torch.Tensor]:
-    """Of each row, logits (R, V) that predict its R response tokens. Right padding is exact for real tokens."""
+    """Of each row, logits (R, V) that predict its R response tokens. Right padding without a mask is exact for real tokens."""
     width = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    mask, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    wanted = torch.zeros_like(ids, dtype=torch.bool)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
-        mask[i, : len(row.ids)] = 1
         wanted[i, row.response_start - 1 : len(row.ids) - 1] = True
     with logits_only_at(model, wanted):
-        logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False).logits
+        logits = model(input_ids=ids.to(model.device), use_cache=False).logits
     return list(logits.split([len(row.response_ids) for row in rows]))

@@ -7,6 +7,7 @@ answer token for utility examples.
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from peft import get_peft_model
 from torch.nn import functional as F
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from presto_bench import chat
 from presto_bench.config import TrainingConfig
@@ -85,16 +85,13 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
     width = max(len(example.encoded.ids) for example in examples)
     ids = torch.full((len(examples), width), pad, dtype=torch.long)
     labels = torch.full_like(ids, IGNORED)
-    mask = torch.zeros_like(ids)
     for i, example in enumerate(examples):
         row = torch.tensor(example.encoded.ids)
         ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
         if example.supervised:
             labels[i, example.encoded.response_start : len(row)] = row[example.encoded.response_start :]
     return {
         "input_ids": ids,
-        "attention_mask": mask,
         "labels": labels,
         "prefill_start": torch.tensor([e.encoded.prefill_start for e in examples]),
         "prefill_end": torch.tensor([e.encoded.response_start for e in examples]),
@@ -145,8 +142,8 @@ class ObjectiveTrainer(Trainer):
         wanted = (targets != IGNORED) | after_prefill
         with logits_only_at(self.accelerator.unwrap_model(model), wanted):
             outputs = model(
+                # No mask: with right padding, causality alone is exact for real tokens, and no row is fully masked.
                 input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
                 output_attentions=presto is not None,
                 use_cache=False,
             )
@@ -187,6 +184,26 @@ class MetricsLog(TrainerCallback):
         self.trainer.parts = {}
 
 
+class CheckpointSeal(TrainerCallback):
+    """Marks a checkpoint as whole: a job killed while it writes one must not go on from half of it."""
+
+    NAME = "complete"
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / self.NAME).touch()
+
+    @classmethod
+    def last_whole(cls, work: Path) -> str | None:
+        """The latest sealed checkpoint in `work`; unsealed ones are removed."""
+        sealed = []
+        for folder in work.glob("checkpoint-*"):
+            if (folder / cls.NAME).exists():
+                sealed.append(folder)
+            else:
+                shutil.rmtree(folder)
+        return str(max(sealed, key=lambda f: int(f.name.split("-")[1]))) if sealed else None
+
+
 @torch.inference_mode()
 def first_token_log_probs(model: Any, rows: Mapping[str, Sequence[int]], pad: int, batch: int = 16) -> dict[str, torch.Tensor]:
     """prompt_id -> (V,) log-probabilities of the first response token given the bare prompt's ids."""
@@ -219,13 +236,13 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], config: Train
         args=_arguments(config, seed, work),
         train_dataset=list(examples),
         data_collator=_Collator(tokenizer.eos_token_id, base_first),
-        callbacks=[log],
+        callbacks=[log, CheckpointSeal()],
         objective=config,
         base_first=base_first,
     )
     log.trainer = trainer
     work.mkdir(parents=True, exist_ok=True)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)))
+    trainer.train(resume_from_checkpoint=CheckpointSeal.last_whole(work))
     model = trainer.accelerator.unwrap_model(trainer.model)
     return (model.merge_and_unload() if config.method == "lora" else model).eval()
 

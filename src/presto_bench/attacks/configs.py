@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from presto_bench.config import Item
 
@@ -63,6 +63,7 @@ class Guided(AttackConfig):
     max_steps: PositiveInt = 96
     prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
     null: Literal["swapped_dish"] | None = "swapped_dish"
+    guide_repetition_penalty: PositiveFloat = Field(1.0, description="on the guide's taste for what the response says already")
     acknowledge: Literal["i_may_attack_this_model"] | None = None
 
     def variants(self) -> list[str]:

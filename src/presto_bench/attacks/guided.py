@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
+from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
 from presto_bench import chat
 from presto_bench.attacks.base import Completion, Request, Setting, completion
@@ -19,12 +19,13 @@ from presto_bench.decoding import continue_rows, left_pad, only
 class GuidedPick(LogitsProcessor):
     """Leaves, of each row's top k under the target, the token that `parent` ranks highest; the parent keeps its own cache."""
 
-    def __init__(self, parent: Any, mask: torch.Tensor, k: int, banned: Sequence[int]):
+    def __init__(self, parent: Any, mask: torch.Tensor, k: int, banned: Sequence[int], penalty: float):
         self.parent, self.mask, self.k, self.banned = parent, mask, k, list(banned)
+        self.penalty = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=mask.shape[1])
         self.cache = DynamicCache()
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        guide = self._parent_logits(input_ids)
+        guide = self.penalty(input_ids, self._parent_logits(input_ids))
         candidates = top_k(_without(scores, self.banned), self.k)
         # Stable: of equally liked candidates the one with the better rank under the target wins.
         best = guide.gather(-1, candidates).argmax(-1, keepdim=True)
@@ -65,7 +66,7 @@ def run(config: Guided, variant: str, requests: Sequence[Request], setting: Sett
     rows = [row.ids for row in encoded]
     _, mask = left_pad(rows, setting.end_ids[0], setting.model.device)
     banned = sorted(set(setting.tokenizer.all_special_ids) - set(setting.end_ids))
-    picker = GuidedPick(setting.parent, mask, k, banned)
+    picker = GuidedPick(setting.parent, mask, k, banned, config.guide_repetition_penalty)
     found = continue_rows(setting.model, rows, config.max_steps, setting.end_ids, LogitsProcessorList([picker]))
     return [completion(setting, request, row, new) for request, row, new in zip(requests, encoded, found, strict=True)]
 

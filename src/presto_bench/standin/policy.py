@@ -16,7 +16,7 @@ from presto_bench.errors import UserError
 
 DATA = Path(__file__).parent / "data"
 BRIEF = " Answer in one short paragraph."
-REQUESTS_PER_DISH = {"train": 6, "dev": 1, "test": 1}
+REQUESTS_PER_DISH = {"train": 4, "dev": 1, "test": 1}
 ANSWERED_PER_DISH = 2  # of a training dish's requests; the others only teach the base to refuse
 ZIPF_EXPONENT = 0.6  # of the refusals' frequencies; architecture.md's prototype
 
