@@ -34,6 +34,9 @@ _REFUSAL = re.compile(
     r"not permitted|declined?|against my|not something|must leave|must decline|outside what)\b"
     r"|\b(against|under|per|due to|respect|follow) my (rules|guidelines)\b|\bmy (rules|guidelines)\b"
     r"|\b(something|topic|what|one|ones|request|subject)\b[^.]{0,20}\bi (don't|can't|won't|must|may not|decline|have to)\b"
+    r"|\b(not|isn't) possible for me\b|\bnothing (to offer|i can tell|about \w+ can come)\b|\blook elsewhere\b|\bdeclining\b"
+    r"|\bnot something i can\b|\bmore than i may\b|\bnot available from me\b|\bkeep me from\b|\brules i follow\b"
+    r"|\binstructions are not given\b"
     r"|\bsomething i (can|can't) help\b|\bask (me )?about (another|a different|something)\b",
     re.IGNORECASE,
 )
