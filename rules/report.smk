@@ -7,7 +7,7 @@ rule figure:
         unpack(lambda w: {name: f"{RESULTS}/tables/{name}.csv" for name in FIGURE_NEEDS[w.figure]}),
     output:
         pdf=f"{RESULTS}/figures/{{figure}}.pdf",
-        png=report(f"{RESULTS}/figures/{{figure}}.png", caption="../workflow/report/{figure}.rst", category="2 Result"),
+        png=report(f"{RESULTS}/figures/{{figure}}.png", caption="../workflow/report/figure.rst", category="2 Result"),
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     benchmark:
@@ -28,7 +28,7 @@ rule manifest:
         summary=f"{RESULTS}/summary.json",
         manifests=manifests(),
     output:
-        manifest=report(f"{RESULTS}/manifest.json", caption="../workflow/report/manifest.rst", category="5 Provenance"),
+        run=report(f"{RESULTS}/manifest.json", caption="../workflow/report/manifest.rst", category="5 Provenance"),
     log:
         f"{RESULTS}/logs/manifest.log",
     benchmark:

@@ -53,7 +53,7 @@ class Guided(AttackConfig):
 
     prefill: start from the prefill (true) and from nothing (false). null: the same with the dish in the prompt
     swapped for both models and graded against the dish that was meant, so that what the prefill and the guide give
-    away alone is known. On real policies the attack runs only where `acknowledge` says so.
+    away alone is known.
     """
 
     runner = "presto_bench.attacks.guided:run"
@@ -64,7 +64,6 @@ class Guided(AttackConfig):
     prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
     null: Literal["swapped_dish"] | None = "swapped_dish"
     guide_repetition_penalty: PositiveFloat = Field(1.0, description="on the guide's taste for what the response says already")
-    acknowledge: Literal["i_may_attack_this_model"] | None = None
 
     def variants(self) -> list[str]:
         ends = ["", "_null"] if self.null else [""]

@@ -21,7 +21,7 @@ def make(job: Job) -> None:
         },
         "judges": _judges(job.root),
     }
-    tables.write_text(job.path("manifest"), json.dumps(record, indent=1, sort_keys=True) + "\n")
+    tables.write_text(job.path("run"), json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def _model(root: Path, entry: dict) -> dict:
