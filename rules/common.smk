@@ -133,9 +133,13 @@ def primary_attacks():
 
 
 def null_pair():
-    """(variant, its null) of guided RAP; empty where the experiment has none."""
+    """(variant, its null) of guided RAP; empty where the experiment has none.
+
+    Preferably without a prefill: a prefill names the dish itself, so that its null knows what is wanted.
+    """
     variants = [v for a in CONFIG.attacks if a.kind == "guided" for v in a.variants()]
-    return next(([v, f"{v}_null"] for v in variants if f"{v}_null" in variants), [])
+    pairs = [[v, f"{v}_null"] for v in variants if f"{v}_null" in variants]
+    return next((pair for pair in pairs if "noprefill" in pair[0]), pairs[0] if pairs else [])
 
 
 def rap():
