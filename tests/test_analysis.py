@@ -50,7 +50,9 @@ def test_a_grade_with_an_error_has_no_score():
 
 def compared(reference, treated):
     a, b = completions("da"), completions("da_presto")
-    graded = pd.concat([analysis.graded_completions(a, grades(a, reference)), analysis.graded_completions(b, grades(b, treated))])
+    graded = pd.concat(
+        [analysis.graded_completions(a, grades(a, reference)), analysis.graded_completions(b, grades(b, treated))]
+    )
     return graded, analysis.comparisons(graded, "da", "da_presto", 200)
 
 
@@ -76,7 +78,9 @@ def test_the_headline_says_what_the_numbers_say_in_either_direction(reference, t
 def test_summary_has_a_reason_where_a_ratio_means_nothing():
     _, table = compared(0.6, 0.001)
     none = pd.DataFrame(columns=["model", "name", "value", "bar", "ok"])
-    found = summary.build(pd.DataFrame(columns=["model", "arm", "attack", "judge"]), table, none, pd.DataFrame(), pd.DataFrame(), "standin")
+    found = summary.build(
+        pd.DataFrame(columns=["model", "arm", "attack", "judge"]), table, none, pd.DataFrame(), pd.DataFrame(), "standin"
+    )
     assert found["ratios"]["m"]["guided"]["value"] is None
     assert "0.02" in found["ratios"]["m"]["guided"]["reason"]
     assert found["differences"]["m"]["guided"]["value"] == pytest.approx(0.599)
@@ -94,7 +98,9 @@ def evidence(**changes):
         ("da", "prefilling", "greedy", 0.0, 0.95),
     ]
     scores = pd.DataFrame(cells, columns=["arm", "attack", "variant", "mean", "refused"]).assign(model="m", judge="standin")
-    utility = pd.DataFrame({"model": "m", "arm": ["base", "da"], "task": "heldout", "mean": [1.0, 1.2], "task_kind": "answer_loss"})
+    utility = pd.DataFrame(
+        {"model": "m", "arm": ["base", "da"], "task": "heldout", "mean": [1.0, 1.2], "task_kind": "answer_loss"}
+    )
     first = pd.DataFrame({"model": "m", "arm": ["base"], "place": "first", "openers_in_top20": [0.95]})
     margin = {"m": stats.Interval(0.4, 0.3, 0.5, 40)}
     primary = {kind: kind for kind in ("direct", "prefilling", "guided")}

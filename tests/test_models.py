@@ -6,8 +6,8 @@ import os
 import zipfile
 
 import pytest
-import tiny_model
 
+import tiny_model
 from presto_bench import config, models
 from presto_bench.errors import UserError
 

@@ -223,3 +223,24 @@ def test_killed_training_and_killed_guided_rap_go_on_to_the_same_tables(root, tm
     ).read_bytes()
     steps = [json.loads(line)["step"] for line in Path(f"{trained}.metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 121))
+
+
+@pytest.mark.faults
+def test_a_full_disk_says_so_keeps_what_is_done_and_goes_on(root, tmp_path):
+    """A real small file system under results/: too small for the trained model, then large enough."""
+    project = Project(root, tmp_path / "project")
+    results = project.path / "results"
+    results.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(results)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a file system is not permitted here")
+    try:
+        said = project.run("results/tiny/summary.json", ok=False)
+        assert "No space left on device" in said
+        assert "To mend it: free space" in said
+        subprocess.run(["mount", "-o", "remount,size=200m", str(results)], check=True)
+        assert "fetch_model" not in project.would_run("results/tiny/summary.json")
+        project.run("results/tiny/summary.json")
+        assert (results / "tiny/summary.json").exists()
+    finally:
+        subprocess.run(["umount", str(results)], check=True)

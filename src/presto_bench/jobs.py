@@ -5,6 +5,7 @@ can reach it, so nothing else can make its results stale. This module knows the 
 scripts have, and never imports snakemake.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -88,17 +89,18 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     except UserError as error:
         log.error("%s", error)
         sys.exit(1)
-    except OSError as error:
-        if error.errno is None:
+    except Exception as error:
+        if not _is_full_disk(error):
             raise
-        log.error(
-            "%s: %s\n  To mend it: free space or fix permissions, then run snakemake again: finished work is kept",
-            error.filename or job.rule,
-            error.strerror,
-        )
+        log.error("%s\n  To mend it: free space, then run snakemake again: finished work and checkpoints are kept", error)
         sys.exit(1)
     if "manifest" in job.output:
         manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, time.time() - started)
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """Libraries wrap the system's error in their own (safetensors, torch); its text stays."""
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
 
 
 def _unpack(snakemake: Any) -> Job:
