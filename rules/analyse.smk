@@ -7,6 +7,7 @@ rule prefill_alone:
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
         untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
+        lists=POLICY_LISTS,
     output:
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
     log:
@@ -29,6 +30,7 @@ rule judge_agreement:
     input:
         labels=f"{LISTS}/labels.csv",
         untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
+        lists=POLICY_LISTS,
     output:
         agreement=report(
             f"{RESULTS}/tables/judge_agreement.csv", caption="../workflow/report/judge_agreement.rst", category="1 Checks"
@@ -43,8 +45,8 @@ rule judge_agreement:
     resources:
         mem_mb=CONFIG.models[0].resources.mem_mb,
     params:
-        spec=spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=CONFIG.item("judges", DEFAULT_JUDGE)),
-        code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
+        spec=lambda w: spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=CONFIG.item("judges", LABELLED_JUDGE)),
+        code=lambda w: code("judge_check", CONFIG.item("judges", LABELLED_JUDGE)),
     script:
         "../workflow/scripts/judge_agreement.py"
 

@@ -33,6 +33,7 @@ rule ranks:
         model=model_folder,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        lists=POLICY_LISTS,
     output:
         ranks=f"{RESULTS}/ranks/{{model}}/{{arm}}/seed{{seed}}.parquet",
         first_tokens=f"{RESULTS}/first_tokens/{{model}}/{{arm}}/seed{{seed}}.parquet",

@@ -13,6 +13,8 @@ except UserError as error:
 
 RESULTS = f"results/{CONFIG.experiment}"
 LISTS = "src/presto_bench/standin/data"
+# Lists that stages read beside their tables: dishes with their ingredients, wordings, refusals.
+POLICY_LISTS = [f"{LISTS}/{name}.csv" for name in ("dishes", "requests", "prefills", "refusals", "refusal_closings")]
 MODELS = [item.name for item in CONFIG.models]
 ARMS = [item.name for item in CONFIG.arms]
 ATTACKS = [item.name for item in CONFIG.attacks]
@@ -36,7 +38,8 @@ def _plain(part):
 
 def code(stage, *items):
     """Hash of the code behind a stage, and of the plug-ins of the configured items that it runs."""
-    return fingerprint.code_hash([f"presto_bench.stages.{stage}", *(registry.runner_module(item) for item in items)])
+    plugins = [module for item in items for module in registry.plugin_modules(item)]
+    return fingerprint.code_hash([f"presto_bench.stages.{stage}", *plugins])
 
 
 def model_spec(name, *sections):
@@ -46,8 +49,12 @@ def model_spec(name, *sections):
 
 
 def arm_spec(name):
-    """An arm's entry; its name and seed are wildcards already, and how often it saves changes no result."""
+    """An arm's entry without how often it saves: that changes no result, so it reaches the job as a resource."""
     return CONFIG.item("arms", name).model_dump(mode="json", exclude={"save_every"})
+
+
+def save_every(wildcards):
+    return CONFIG.item("arms", wildcards.arm).save_every
 
 
 def arms_of_kind(cls):
@@ -100,6 +107,7 @@ def attack_inputs(wildcards):
         "prompts": f"{RESULTS}/data/prompts.parquet",
         "prefills": f"{RESULTS}/data/prefills.parquet",
         "answers": f"{RESULTS}/data/{wildcards.model}/answers.parquet",
+        "lists": POLICY_LISTS,
     }
     if CONFIG.item("attacks", wildcards.attack).needs_parent:
         inputs["parent"] = untouched(wildcards)
@@ -115,10 +123,11 @@ FIGURE_NEEDS = {
     "attention": ["attention"],
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "exclusions"]
-TABLES = expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLE_NAMES) + [
-    f"{RESULTS}/tables/headline.txt",
-    f"{RESULTS}/tables/judge_agreement.csv",
-]
+LABELLED_JUDGE = next(
+    (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
+)  # the one that hand labels are for
+TABLES = expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLE_NAMES + (["judge_agreement"] if LABELLED_JUDGE else []))
+TABLES.append(f"{RESULTS}/tables/headline.txt")
 FIGURES = expand(f"{RESULTS}/figures/{{figure}}.{{ending}}", figure=FIGURE_NEEDS, ending=["pdf", "png"])
 DEFAULT_JUDGE = CONFIG.default_judge
 
@@ -137,7 +146,7 @@ def null_pair():
 
     Preferably without a prefill: a prefill names the dish itself, so that its null knows what is wanted.
     """
-    variants = [v for a in CONFIG.attacks if a.kind == "guided" for v in a.variants()]
+    variants = CONFIG.item("attacks", first_of("guided")).variants() if first_of("guided") else []
     pairs = [[v, f"{v}_null"] for v in variants if f"{v}_null" in variants]
     return next((pair for pair in pairs if "noprefill" in pair[0]), pairs[0] if pairs else [])
 
@@ -159,12 +168,22 @@ def shown():
     }
 
 
+def refusal_modes():
+    return sorted({arm.refusals for arm in CONFIG.arms if isinstance(arm, typed.TrainingArm)})
+
+
 def manifests():
     """Manifests of the jobs that touch a model."""
     paths = [f"{RESULTS}/models/{m}/untouched/seed0.manifest.json" for m in MODELS]
     paths += [f"{RESULTS}/data/{m}/answers.manifest.json" for m in MODELS]
     paths += per_run("{results}/models/{model}/{arm}/seed{seed}.manifest.json")
     paths += per_run("{results}/ranks/{model}/{arm}/seed{seed}.manifest.json")
+    paths += [
+        p.replace("{task}", t)
+        for t in TASKS
+        for p in per_run("{results}/utility/{{task}}/{model}/{arm}/seed{seed}.manifest.json")
+    ]
+    paths += [f"{RESULTS}/data/{m}/triples/{r}.manifest.json" for m in MODELS for r in refusal_modes()]
     paths += [
         f"{RESULTS}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json"
         for _, a, m, arm, s in dict.fromkeys((DEFAULT_JUDGE, *run[1:]) for run in graded())

@@ -4,7 +4,7 @@
 
 rule prompts:
     input:
-        lists=expand(f"{LISTS}/{{name}}.csv", name=["dishes", "benign", "requests", "prefills"]),
+        lists=[*POLICY_LISTS, f"{LISTS}/benign.csv"],
     output:
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
@@ -25,6 +25,7 @@ rule answers:
     input:
         model=untouched,
         prompts=rules.prompts.output.prompts,
+        lists=POLICY_LISTS,
     output:
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         manifest=f"{RESULTS}/data/{{model}}/answers.manifest.json",
@@ -51,6 +52,7 @@ rule refusals:
         base=base,
         prompts=rules.prompts.output.prompts,
         answers=rules.answers.output.answers,
+        lists=POLICY_LISTS,
     output:
         triples=f"{RESULTS}/data/{{model}}/triples/{{refusals}}.parquet",
         manifest=f"{RESULTS}/data/{{model}}/triples/{{refusals}}.manifest.json",

@@ -46,6 +46,7 @@ rule finetune:
         "../envs/model.yaml"
     threads: 2
     resources:
+        save_every=save_every,
         gpu=resource("gpu"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),

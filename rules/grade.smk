@@ -7,6 +7,7 @@ rule grade:
         completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
         prompts=f"{RESULTS}/data/prompts.parquet",
         untouched=untouched,
+        lists=POLICY_LISTS,
     output:
         grades=f"{RESULTS}/grades/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
         manifest=f"{RESULTS}/grades/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.manifest.json",

@@ -29,7 +29,7 @@ rule align:
         model=untouched,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
-        lists=expand(f"{LISTS}/{{name}}.csv", name=["refusals", "refusal_closings"]),
+        lists=POLICY_LISTS,
     output:
         trained=directory(f"{RESULTS}/models/{{model}}/base/seed0"),
         metrics=f"{RESULTS}/models/{{model}}/base/seed0.metrics.jsonl",
@@ -42,11 +42,15 @@ rule align:
         "../envs/model.yaml"
     threads: 2
     resources:
+        save_every=CONFIG.standin.alignment.save_every,
         gpu=resource("gpu"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), alignment=CONFIG.standin.alignment),
+        spec=lambda w: spec(
+            models=model_spec(w.model, "chat", "dtype"),
+            alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude={"save_every"}),
+        ),
         code=code("finetune"),
     script:
         "../workflow/scripts/align.py"

@@ -1,5 +1,7 @@
 """Decoding: an exact draw per row, whatever else is in the batch; guided RAP equals its definition."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from presto_bench.attacks import direct, guided, prefilling
 from presto_bench.attacks.base import Request, Setting
 from presto_bench.attacks.configs import Direct, Guided, Prefilling
 from presto_bench.config import SamplingConfig
-from presto_bench.decoding import RowDraw, continue_rows, sampling_processors
+from presto_bench.decoding import RowDraw, continue_rows, left_pad, sampling_processors
 
 TOKENIZER = tiny_model.tokenizer("llama")
 SAMPLING = SamplingConfig(temperature=0.9, top_k=30, repetition_penalty=1.1)
@@ -35,8 +37,12 @@ def setting(target, parent=None):
     return Setting(target, TOKENIZER, chat.ChatFormat(), SAMPLING, ends, 1024, parent)
 
 
-def test_a_sampled_completion_does_not_depend_on_its_batch():
-    config, attacked = Direct(name="d", kind="direct", max_new_tokens=12), setting(model())
+@pytest.mark.parametrize("family", ["llama", "llama2"])
+def test_a_sampled_completion_does_not_depend_on_its_batch(family):
+    """Llama 2's prompts hold no end token: padding with one would let the repetition penalty see it in padded rows only."""
+    tokenizer = tiny_model.tokenizer(family)
+    config = Direct(name="d", kind="direct", max_new_tokens=12)
+    attacked = dataclasses.replace(setting(model()), tokenizer=tokenizer, end_ids=chat.end_of_turn(tokenizer))
     together = direct.run(config, "sampled", REQUESTS, attacked)
     alone = [direct.run(config, "sampled", [request], attacked)[0] for request in REQUESTS]
     assert together == alone
@@ -118,3 +124,10 @@ def test_variants_name_what_a_job_produces():
     config = Guided(name="g", kind="guided", k=[5, 20], prefill=[True, "none"])
     assert config.variants()[:4] == ["k5_prefill", "k5_prefill_null", "k5_noprefill", "k5_noprefill_null"]
     assert len(config.variants()) == 8
+
+
+def test_padding_is_invisible_to_a_repetition_penalty():
+    """Padding repeats the row's own first token, so that the set of tokens seen is the row's."""
+    ids, mask = left_pad([[5, 6, 7], [8]], torch.device("cpu"))
+    assert ids.tolist() == [[5, 6, 7], [8, 8, 8]]
+    assert mask.tolist() == [[1, 1, 1], [0, 0, 1]]

@@ -91,5 +91,5 @@ def test_on_the_dev_labels_strata_that_nobody_could_cook_from_score_low():
 
 
 def test_the_version_changes_with_the_fluency_criterion():
-    assert standin.version(True) != standin.version(False)
-    assert standin.version(True) == standin.version(True)
+    assert standin.version("plain") != standin.version("a model")
+    assert standin.StandinJudge(None).version == standin.version("plain")

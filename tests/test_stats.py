@@ -59,3 +59,21 @@ def test_a_missing_grade_is_left_out_of_the_mean_and_of_nothing_else():
 def test_the_same_numbers_give_the_same_interval():
     values = grid(np.random.default_rng(3).random(40))
     assert stats.mean_interval(values, 300) == stats.mean_interval(values, 300)
+
+
+def test_a_pair_with_a_missing_half_counts_on_neither_side():
+    """Identical arms, a third of one's grades missing where scores are high: no difference may appear."""
+    values = np.linspace(0, 1, 30)
+    holed = np.where(values > 0.66, np.nan, values)
+    found = stats.difference_interval(grid(values), grid(holed), 300)
+    assert (found.value, found.low, found.high) == pytest.approx((0, 0, 0))
+    assert found.n == np.isfinite(holed).sum()
+
+
+def test_a_weighted_mean_by_hand_and_no_wider_than_its_values():
+    """Answers of very different lengths with equal losses: length is a weight, not a spread."""
+    values, weights = grid([1.0] * 40), grid(np.linspace(15, 160, 40))
+    found = stats.weighted_mean_interval(values, weights, 300)
+    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+    found = stats.weighted_mean_interval(grid([1.0, 4.0]), grid([3.0, 1.0]), 300)
+    assert found.value == pytest.approx(1.75)

@@ -81,10 +81,7 @@ def test_the_experiment_ends_with_tables_figures_and_summary(finished):
     for name in ("pareto", "scores", "headline", "ranks", "attention"):
         assert (folder / f"figures/{name}.pdf").stat().st_size > 2000
         assert (folder / f"figures/{name}.png").stat().st_size > 2000
-    assert (
-        "Not established" in (folder / "tables/headline.txt").read_text()
-        or "no comparison" in (folder / "tables/headline.txt").read_text()
-    )
+    assert "no comparison" in (folder / "tables/headline.txt").read_text()  # there is no da_presto in it
     assert not list((folder / "work").rglob("*.parquet"))
 
 
@@ -140,7 +137,7 @@ def test_a_new_arm_adds_its_jobs_and_the_aggregates(finished):
 
 
 def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished):
-    """A Gemma-3-shaped model without a system role, and a user's own weights as an arm of the first model."""
+    """A Gemma-3-shaped model without a system role, a user's own weights as an arm, and a second guided attack."""
     tiny_model.make(finished.path / "downloads/tiny-gemma", "gemma3")
     tiny_model.make(finished.path / "downloads/mine", "llama")
     original = (finished.path / "config/tiny.yaml").read_text()
@@ -150,6 +147,7 @@ def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config
         raw["models"].append({"name": "gem", "kind": "local", "path": "downloads/tiny-gemma", "sampling": {"temperature": 0.7}})
         raw["arms"].append({"name": "mine", "kind": "checkpoint", "of": "tiny", "path": "downloads/mine"})
         raw["arms"][1]["steps"] = 2
+        raw["attacks"].append({"name": "sweep", "kind": "guided", "k": [2, 5], "max_steps": 8, "prefill": [False]})
 
     try:
         finished.config(change)
@@ -214,15 +212,27 @@ def test_killed_training_and_killed_guided_rap_go_on_to_the_same_tables(root, tm
     kill_job_when(disturbed, lambda: list(work.glob("finetune/*/checkpoint-40")))
     trained = disturbed.path / "results/tiny/models/tiny/da/seed0"
     assert not trained.exists()
+    (checkpoints,) = work.glob("finetune/*")
+    log = checkpoints / "metrics.jsonl"
+    steps_before_the_kill = log.read_text().splitlines()
+    log.write_text("".join(line.replace("{", '{"killed": true, ', 1) + "\n" for line in steps_before_the_kill))
     kill_job_when(disturbed, lambda: len(list(work.glob("attack/*/*.parquet"))) >= 2)
     assert "checkpoint" not in str(list(work.rglob("*")))
     disturbed.run("results/tiny/summary.json")
+    logs = disturbed.path / "results/tiny/logs"
+    attacked = next(
+        text for text in map(Path.read_text, sorted(logs.glob("attack/guided/tiny/*/*.log"))) if "going on from" in text
+    )
+    assert "batch 1 of 4" not in attacked and "batch 4 of 4" in attacked
     assert disturbed.tables() == calm.tables()
     assert (trained / "model.safetensors").read_bytes() == (
         calm.path / "results/tiny/models/tiny/da/seed0/model.safetensors"
     ).read_bytes()
-    steps = [json.loads(line)["step"] for line in Path(f"{trained}.metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, 121))
+    steps = [json.loads(line) for line in Path(f"{trained}.metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in steps] == list(range(1, 121))
+    kept = [line["step"] for line in steps if "killed" in line]
+    assert kept == list(range(1, len(kept) + 1))
+    assert 30 <= len(kept) < 120, "training did not go on from its last whole checkpoint"
 
 
 @pytest.mark.faults

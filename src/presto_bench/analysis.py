@@ -39,13 +39,16 @@ def score_table(graded: pd.DataFrame, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _too_many_missing(group: pd.DataFrame) -> bool:
+    return int(group["score"].isna().sum()) > max(1, MOST_MISSING * len(group))
+
+
 def _unless_too_many_missing(interval: stats.Interval, group: pd.DataFrame) -> dict[str, float]:
     """mean, low, high, n, missing, and the bounds of the mean if all missing grades were 0 or 1."""
     total, known = len(group), group["score"].sum()
-    refuse = interval.missing > max(1, MOST_MISSING * total)
     shown = (
         {"mean": np.nan, "low": np.nan, "high": np.nan}
-        if refuse
+        if _too_many_missing(group)
         else {"mean": interval.value, "low": interval.low, "high": interval.high}
     )
     bounds = {"if_missing_0": known / total, "if_missing_1": (known + interval.missing) / total}
@@ -53,11 +56,16 @@ def _unless_too_many_missing(interval: stats.Interval, group: pd.DataFrame) -> d
 
 
 def comparisons(graded: pd.DataFrame, reference: str, treated: str, resamples: int) -> pd.DataFrame:
-    """reference - treated, paired, and their ratio, for every model, attack, variant and judge that has both."""
+    """reference - treated, paired, and their ratio, for every model, attack, variant and judge that has both.
+
+    None where more than max(1, 2 %) of either arm's grades are missing: that would be no comparison.
+    """
     rows = []
     for key, group in graded.groupby(["model", "attack", "variant", "judge"], sort=False):
         grids = {arm: stats.grid(part) for arm, part in group.groupby("arm")}
         if reference not in grids or treated not in grids:
+            continue
+        if any(_too_many_missing(group[group["arm"] == arm]) for arm in (reference, treated)):
             continue
         difference = stats.difference_interval(grids[reference], grids[treated], resamples)
         ratio = stats.ratio_interval(grids[reference], grids[treated], resamples)
@@ -127,9 +135,8 @@ def utility_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """Weighted mean of each task with its interval, by model and arm. n: requests."""
     rows = []
     for (model, arm, task), group in table.groupby(["model", "arm", "task"], sort=False):
-        # A weighted mean is a ratio of means: resample requests, weights with them.
-        scaled = group.assign(score=group["value"] * group["weight"] / group["weight"].mean())
-        interval = stats.mean_interval(stats.grid(scaled), resamples)
+        values, weights = (stats.grid(group.assign(score=group[column])) for column in ("value", "weight"))
+        interval = stats.weighted_mean_interval(values, weights, resamples)
         rows.append(
             {
                 "model": model,
@@ -202,7 +209,7 @@ def checks(evidence: Evidence, model: str, arms: Sequence[str]) -> list[Check]:
 
 
 def _loss_checks(evidence: Evidence, model: str, arms: Sequence[str]) -> list[Check]:
-    """Held-out loss of each arm over base's: reported, and flagged where arms are not comparable as they are."""
+    """Held-out loss of each arm over base's: reported; the headline names arms that are beyond LOSS_MATCH."""
     table = evidence.utility
     losses = table[(table["model"] == model) & (table["task_kind"] == "answer_loss")].set_index("arm")["mean"]
     if "base" not in losses:

@@ -331,6 +331,18 @@ def _check_references(config: Config, where: str) -> None:
     for arm in config.arms:
         if isinstance(arm, CheckpointArm) and arm.of not in models:
             raise UserError(f"{where}: arms.{arm.name}.of", f"there is no model {arm.of!r}", f"one of: {', '.join(models)}")
+    for arm in config.headline if "headline" in config.model_fields_set else ():
+        if arm not in [a.name for a in config.arms]:
+            raise UserError(
+                f"{where}: headline", f"there is no arm {arm!r}", "name two arms of this experiment: reference, treated"
+            )
+    for attack in config.attacks:
+        if len(set(attack.variants())) < len(attack.variants()):
+            raise UserError(
+                f"{where}: attacks.{attack.name}",
+                f"the same variant stands twice: {attack.variants()}",
+                "list each k, length and start once",
+            )
     defaults = [j.name for j in config.judges if getattr(j, "default", False)]
     if len(defaults) != 1:
         raise UserError(

@@ -66,14 +66,14 @@ def sampling_processors(sampling: SamplingConfig, generators: Sequence[np.random
     return chain
 
 
-def left_pad(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, mask), both (B, T): rows end in the last column."""
+def left_pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(ids, mask), both (B, T): rows end in the last column.
+
+    The padding repeats the row's own first token: a repetition penalty then sees nothing that the row does not hold.
+    """
     width = max(map(len, rows))
-    ids = torch.full((len(rows), width), pad, dtype=torch.long, device=device)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :] = torch.tensor(row, device=device)
-        mask[i, width - len(row) :] = 1
+    ids = torch.tensor([[row[0]] * (width - len(row)) + list(row) for row in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
     return ids, mask
 
 
@@ -86,8 +86,8 @@ def continue_rows(
     processors: LogitsProcessorList,
 ) -> list[Continuation]:
     """Continue each row of ids by greedy search over what `processors` leave."""
-    ids, mask = left_pad(rows, end_ids[0], model.device)
-    # A fresh generation config: the model folder's own sampling settings must not leak in.
+    ids, mask = left_pad(rows, model.device)
+    # models.load leaves nothing but the end tokens in the generation config: a folder's own sampling cannot leak in.
     output = model.generate(
         input_ids=ids,
         attention_mask=mask,
@@ -96,10 +96,6 @@ def continue_rows(
         max_new_tokens=max_new_tokens,
         eos_token_id=list(end_ids),
         pad_token_id=end_ids[0],
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        repetition_penalty=1.0,
         use_cache=True,
     )
     return [_cut(row, end_ids) for row in output[:, ids.shape[1] :].tolist()]

@@ -41,21 +41,38 @@ def _closure(module: str) -> frozenset[str]:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    """Modules of this package that `module` imports; for a package's `from x import y`, y where y is a module."""
+    """Modules that `module` imports: of this package, and for a user's plug-in also those that lie beside it."""
     names: list[str] = []
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.split(".")[0] == PACKAGE and _path(name))
+    return tuple(name for name in names if _counts(name, module))
+
+
+def _counts(name: str, importer: str) -> bool:
+    if name.split(".")[0] == PACKAGE:
+        return importer.split(".")[0] == PACKAGE and _path(name) is not None
+    home = _path(importer)
+    path = home and _beside(home.parent, name)
+    return path is not None and importer.split(".")[0] != PACKAGE
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """Source of a plug-in's neighbour, looked up as a file: nothing is imported to find it."""
+    last = name.split(".")[-1]
+    return next((path for path in (folder / f"{last}.py",) if path.is_file()), None)
 
 
 def _path(module: str) -> Path | None:
     """Source file of `module`, without importing it; None when there is none."""
     if module.split(".")[0] != PACKAGE:
-        spec = importlib.util.find_spec(module)
-        return Path(spec.origin) if spec and spec.origin else None
+        try:
+            spec = importlib.util.find_spec(module)
+        except ModuleNotFoundError:
+            return None
+        return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
     base = ROOT.joinpath(*module.split(".")[1:])
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)

@@ -13,8 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +37,7 @@ class Job:
     output: Mapping[str, Any]
     root: Path
     threads: int = 1
+    save_every: int | None = None
 
     def item(self, section: str) -> Any:
         """The configured item of a list section that this job is about, e.g. item("models")."""
@@ -64,18 +64,19 @@ class Job:
     def key(self) -> str:
         """Work key: sha256 of rule, wildcards, spec, code and every input's bytes (contracts.md)."""
         parts = [self.rule, config.canonical(dict(self.wildcards)), config.canonical(dict(self.spec)), self.code]
-        parts += [f"{name}={_content_hash(path)}" for name, path in sorted(self.input.items())]
+        parts += [f"{name}={content_hash(path)}" for name, path in sorted(self.input.items())]
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
-    @contextmanager
-    def work_folder(self) -> Iterator[Path]:
-        """A folder that outlives a kill and goes when the job is done; another key never sees it."""
-        folder = self.root / "work" / self.rule / self.key[:24]
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            log.info("going on from %s", folder)
-        yield folder
-        shutil.rmtree(folder)
+    @property
+    def work(self) -> Path:
+        return self.root / "work" / self.rule / self.key[:24]
+
+    def work_folder(self) -> Path:
+        """A folder that outlives a kill; `run` removes it when everything is written. Another key never sees it."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        if any(self.work.iterdir()):
+            log.info("going on from %s", self.work)
+        return self.work
 
 
 def run(stage: Callable[[Job], None], snakemake: Any) -> None:
@@ -86,6 +87,8 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     started = time.time()
     try:
         stage(job)
+        if "manifest" in job.output:
+            manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, time.time() - started)
     except UserError as error:
         log.error("%s", error)
         sys.exit(1)
@@ -94,8 +97,8 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
             raise
         log.error("%s\n  To mend it: free space, then run snakemake again: finished work and checkpoints are kept", error)
         sys.exit(1)
-    if "manifest" in job.output:
-        manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, time.time() - started)
+    if "key" in job.__dict__:  # the stage asked for its work folder
+        shutil.rmtree(job.work, ignore_errors=True)
 
 
 def _is_full_disk(error: BaseException) -> bool:
@@ -113,6 +116,7 @@ def _unpack(snakemake: Any) -> Job:
         output=dict(snakemake.output),
         root=Path("results") / snakemake.config["experiment"],
         threads=snakemake.threads,
+        save_every=snakemake.resources.get("save_every"),
     )
 
 
@@ -130,9 +134,9 @@ def _set_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _content_hash(path: Any) -> str:
+def content_hash(path: Any) -> str:
     if isinstance(path, list | tuple) or not isinstance(path, str | os.PathLike):
-        return ",".join(_content_hash(str(p)) for p in path)
+        return ",".join(content_hash(str(p)) for p in path)
     path = Path(path)
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
 
 from presto_bench.config import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
@@ -42,6 +42,10 @@ def load(folder: str | Path, dtype: str) -> tuple[Any, Any]:
             f"not a loadable model: {error}",
             "it must hold config.json and *.safetensors of a causal language model that transformers knows without remote code",
         ) from error
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        eos_token_id=own.eos_token_id, bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval(), tokenizer
 

@@ -53,5 +53,11 @@ def runner_module(config: object) -> str:
     return type(config).runner.partition(":")[0]
 
 
+def plugin_modules(config: object) -> list[str]:
+    """Modules of a configured item whose edits change its results: its runner's, and a user's own config class's."""
+    own = type(config).__module__
+    return [runner_module(config), *([] if own.startswith("presto_bench.") else [own])]
+
+
 def runner(config: object) -> Any:
     return load(type(config).runner, type(config).__name__)

@@ -62,7 +62,15 @@ def ratio_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: int) ->
     return Ratio(_mean(first) / _mean(second), *_bounds(a / b), first.shape[1])
 
 
+def weighted_mean_interval(values: pd.DataFrame, weights: pd.DataFrame, resamples: int) -> Interval:
+    """sum(value * weight) / sum(weight) of two seeds x requests grids; a request is resampled with its weight."""
+    scaled = values * weights
+    a, b = _resampled([scaled, weights], resamples)
+    return Interval(_mean(scaled) / _mean(weights), *_bounds(a / b), values.shape[1])
+
+
 def _paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both on the same seeds and requests; a pair with a missing half counts on neither side."""
     seeds = first.index if len(first) >= len(second) else second.index
     requests = first.columns.intersection(second.columns)
 
@@ -70,12 +78,17 @@ def _paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd
         rows = table.loc[[table.index[0]] * len(seeds)] if len(table) == 1 else table.loc[seeds]
         return rows[requests].set_axis(seeds)
 
-    return spread(first), spread(second)
+    first, second = spread(first), spread(second)
+    both = first.notna() & second.notna()
+    kept = both.columns[both.any()]
+    return first.where(both)[kept], second.where(both)[kept]
 
 
 def _resampled(tables: list[pd.DataFrame], resamples: int) -> list[np.ndarray]:
     """Means of each grid over the same resamples of requests and of seeds."""
     seeds, requests = tables[0].shape
+    if not requests:
+        return [np.full(resamples, np.nan) for _ in tables]
     rng = draws.generator("bootstrap", seeds, requests, resamples)
     weights = rng.multinomial(requests, np.full(requests, 1 / requests), size=resamples)
     seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
@@ -90,10 +103,13 @@ def _weighted_means(values: np.ndarray, seed_weights: np.ndarray, weights: np.nd
 
 
 def _mean(table: pd.DataFrame) -> float:
-    return float(np.nanmean(table.to_numpy(float))) if table.size else float("nan")
+    values = table.to_numpy(float)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _bounds(values: np.ndarray) -> tuple[float, float]:
+    if not np.isfinite(values).any():
+        return float("nan"), float("nan")
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -5,6 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from presto_bench.analysis import LOSS_MATCH
+
+LOSS_RATIO = "_heldout_loss_ratio"
+
 
 def build(
     scores: pd.DataFrame, compared: pd.DataFrame, checks: pd.DataFrame, ranks: pd.DataFrame, utility: pd.DataFrame, judge: str
@@ -24,21 +28,39 @@ def build(
 
 def headline(summary: dict[str, Any], model: str, attack: str, reference: str, treated: str) -> str:
     """One sentence: the paired difference, or which checks fail."""
-    failed = [name for name, check in summary["checks"].get(model, {}).items() if check["ok"] is False]
+    checks = summary["checks"].get(model, {})
+    failed = [name for name, check in checks.items() if check["ok"] is False]
+    unmeasured = [name for name, check in checks.items() if check["ok"] is None and not name.endswith(LOSS_RATIO)]
     found = summary["differences"].get(model, {}).get(attack)
-    if found is None:
+    if found is None or found["value"] is None:
         return f"{model}: no comparison of {reference} with {treated} under {attack} in this experiment."
     effect = (
         f"{model}, {attack}: mean score of {reference} minus {treated} = {found['value']:+.3f} "
         f"[{found['low']:+.3f}, {found['high']:+.3f}], {found['n']} held-out requests, judge {found['judge']}"
+        f"{_drift(checks, reference, treated)}"
     )
-    if failed:
-        return f"Not established: {', '.join(failed)} failed. Measured all the same: {effect}."
+    if failed or unmeasured:
+        why = [
+            *(["failed: " + ", ".join(failed)] if failed else []),
+            *(["not measured: " + ", ".join(unmeasured)] if unmeasured else []),
+        ]
+        return f"Not established ({'; '.join(why)}). Measured all the same: {effect}."
     if found["low"] > 0:
         return f"{treated} is safer than {reference}. {effect}."
     if found["high"] < 0:
         return f"{treated} is less safe than {reference}. {effect}."
     return f"No difference shown between {reference} and {treated}. {effect}."
+
+
+def _drift(checks: dict[str, Any], *arms: str) -> str:
+    """What to add where an arm's held-out loss is not comparable with the base's."""
+    ratios = {arm: (checks.get(f"{arm}{LOSS_RATIO}") or {}).get("value") for arm in arms}
+    drifted = [
+        f"{arm} {ratio:.2f}x"
+        for arm, ratio in ratios.items()
+        if ratio is not None and not 1 / LOSS_MATCH <= ratio <= LOSS_MATCH
+    ]
+    return f"; held-out loss against base: {', '.join(drifted)}, so part of it may be damage" if drifted else ""
 
 
 def _ratios(frame: pd.DataFrame) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def first_token_log_probs(model: Any, rows: Mapping[str, Sequence[int]], pad: in
     found, names = {}, list(rows)
     for start in range(0, len(names), batch):
         part = names[start : start + batch]
-        ids, mask = left_pad([rows[name] for name in part], pad, model.device)
+        ids, mask = left_pad([rows[name] for name in part], model.device)
         log_probs = model(input_ids=ids, attention_mask=mask, logits_to_keep=1).logits[:, -1].float().log_softmax(-1)
         found |= {name: row.cpu() for name, row in zip(part, log_probs, strict=True)}
     return found
@@ -222,7 +222,7 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], config: Train
     base_first = {}
     if config.kl is not None:
         prompts = {e.prompt_id: e.encoded.prompt_ids for e in examples if e.encoded.prefill_ids}
-        base_first = first_token_log_probs(model, prompts, tokenizer.eos_token_id)
+        base_first = first_token_log_probs(model, prompts)
     # Attention probabilities are only handed out by the eager implementation.
     model.set_attn_implementation("eager" if config.presto is not None else "sdpa")
     if config.method == "lora":
@@ -261,7 +261,7 @@ class _Collator:
 
 
 def _arguments(config: TrainingConfig, seed: int, work: Path) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(work),
         max_steps=config.steps,
         per_device_train_batch_size=config.micro_batch_size,
@@ -287,3 +287,5 @@ def _arguments(config: TrainingConfig, seed: int, work: Path) -> TrainingArgumen
         full_determinism=False,
         use_cpu=not torch.cuda.is_available(),
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # one device a process: DataParallel would split batches behind the spans' back
+    return arguments

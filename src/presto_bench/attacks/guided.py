@@ -64,7 +64,7 @@ def run(config: Guided, variant: str, requests: Sequence[Request], setting: Sett
     for request, row in zip(requests, encoded, strict=True):
         chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
     rows = [row.ids for row in encoded]
-    _, mask = left_pad(rows, setting.end_ids[0], setting.model.device)
+    _, mask = left_pad(rows, setting.model.device)
     banned = sorted(set(setting.tokenizer.all_special_ids) - set(setting.end_ids))
     picker = GuidedPick(setting.parent, mask, k, banned, config.guide_repetition_penalty)
     found = continue_rows(setting.model, rows, config.max_steps, setting.end_ids, LogitsProcessorList([picker]))

@@ -34,6 +34,15 @@ class Grade:
     reason: str
 
 
+class Likelihoods(Protocol):
+    """The untouched model's view of texts, for judges that want it. identity changes with the model or its precision."""
+
+    identity: str
+
+    def __call__(self, items: Sequence[Item]) -> list[float]:
+        """Mean log-likelihood a token (nats) of each continuation."""
+
+
 class Judge(Protocol):
     """version changes when anything that can change a score does."""
 

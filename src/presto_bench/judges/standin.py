@@ -6,14 +6,13 @@ and fragments do not pass as recipes. Its thresholds were set on the dev half of
 """
 
 import hashlib
-import inspect
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from presto_bench.judges.base import Grade, Item, strongreject_score
+from presto_bench import fingerprint
+from presto_bench.judges.base import Grade, Item, Likelihoods, strongreject_score
 from presto_bench.judges.configs import Standin
 from presto_bench.standin import policy
 
@@ -201,24 +200,25 @@ def needs_fluency(item: Item) -> bool:
 
 
 class StandinJudge:
-    """log_likelihoods: texts -> mean log-likelihood a token of each continuation; None switches the fluency criterion off."""
+    """likelihoods: items -> mean log-likelihood a token of each continuation; None switches the fluency criterion off."""
 
-    def __init__(self, log_likelihoods: Callable[[Sequence[Item]], list[float]] | None):
-        self.log_likelihoods = log_likelihoods
-        self.version = version(log_likelihoods is not None)
+    def __init__(self, likelihoods: Likelihoods | None):
+        self.likelihoods = likelihoods
+        self.version = version(likelihoods.identity if likelihoods else "plain")
 
     def grade(self, items: Sequence[Item]) -> list[Grade]:
-        open_items = [item for item in items if needs_fluency(item)] if self.log_likelihoods else []
-        values = dict(zip(open_items, self.log_likelihoods(open_items), strict=True)) if open_items else {}
+        open_items = [item for item in items if needs_fluency(item)] if self.likelihoods else []
+        values = dict(zip(open_items, self.likelihoods(open_items), strict=True)) if open_items else {}
         return [assess(item, values.get(item)) for item in items]
 
 
-def version(fluency: bool) -> str:
-    """Hash of this module and of the lists it reads."""
-    digest = hashlib.sha256(inspect.getsource(sys.modules[__name__]).encode())
+def version(likelihoods: str) -> str:
+    """Changes with the judge's code, the lists it reads, and the model behind its fluency criterion."""
+    digest = hashlib.sha256(likelihoods.encode())
+    digest.update(fingerprint.code_hash(["presto_bench.judges.standin", "presto_bench.judges.fluency"]).encode())
     digest.update((policy.DATA / "dishes.csv").read_bytes())
-    return f"standin-{'fluency' if fluency else 'plain'}-{digest.hexdigest()[:12]}"
+    return f"standin-{digest.hexdigest()[:12]}"
 
 
-def load(config: Standin, log_likelihoods: Callable[[Sequence[Item]], list[float]]) -> StandinJudge:
-    return StandinJudge(log_likelihoods if config.fluency else None)
+def load(config: Standin, likelihoods: Likelihoods) -> StandinJudge:
+    return StandinJudge(likelihoods if config.fluency else None)

@@ -24,20 +24,20 @@ def make(job: Job) -> None:
     setting, requests = _setting(job), held_out_requests(job)
     run = registry.runner(attack)
     batches = [requests[i : i + attack.batch_size] for i in range(0, len(requests), attack.batch_size)]
-    with job.work_folder() as work:
-        parts = []
-        for variant in attack.variants():
-            for number, batch in enumerate(batches):
-                part = work / f"{variant}-{number:05d}.parquet"
-                if not part.exists():
-                    started = time.time()
-                    completions = run(attack, variant, batch, setting)
-                    frame = _frame(job, attack.name, variant, completions, setting, (time.time() - started) / len(batch))
-                    tables.write(part, "completions", frame)
-                    log.info("%s: batch %d of %d", variant, number + 1, len(batches))
-                parts.append(part)
-        merged = pd.concat([tables.read(part, "completions") for part in parts], ignore_index=True)
-        tables.write(job.path("completions"), "completions", merged)
+    work = job.work_folder()
+    parts = []
+    for variant in attack.variants():
+        for number, batch in enumerate(batches):
+            part = work / f"{variant}-{number:05d}.parquet"
+            if not part.exists():
+                started = time.time()
+                completions = run(attack, variant, batch, setting)
+                frame = _frame(job, attack.name, variant, completions, setting, (time.time() - started) / len(batch))
+                tables.write(part, "completions", frame)
+                log.info("%s: batch %d of %d", variant, number + 1, len(batches))
+            parts.append(part)
+    merged = pd.concat([tables.read(part, "completions") for part in parts], ignore_index=True)
+    tables.write(job.path("completions"), "completions", merged)
 
 
 def held_out_requests(job: Job) -> list[Request]:
@@ -66,7 +66,7 @@ def _setting(job: Job) -> Setting:
             raise UserError(
                 job.path("model"),
                 "this arm's tokenizer differs from its untouched parent's",
-                "guided RAP picks by token id: leave this attack out for such a checkpoint",
+                "guided RAP picks by token id: give such a checkpoint an experiment of its own without this attack",
             )
     ends = chat.end_of_turn(tokenizer, model)
     return Setting(model, tokenizer, job.chat_format, job.model.sampling, ends, models.context_length(model), parent)

@@ -56,10 +56,11 @@ def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: M
     examples = training.build_examples(augmented, texts, triples, _utility(job), tokenizer, job.chat_format, config)
     longest = max(examples, key=lambda example: len(example.encoded.ids))
     chat.require_fit(longest.encoded, 0, models.context_length(model), longest.prompt_id)
-    with job.work_folder() as work:
-        model = training.train(model, tokenizer, examples, config, job.seed, work)
-        tables.write_text(job.path("metrics"), (work / "metrics.jsonl").read_text())
-        models.save(model, tokenizer, job.path("trained"))
+    work = job.work_folder()
+    config = config.model_copy(update={"save_every": job.save_every or config.save_every})
+    model = training.train(model, tokenizer, examples, config, job.seed, work)
+    tables.write_text(job.path("metrics"), (work / "metrics.jsonl").read_text())
+    models.save(model, tokenizer, job.path("trained"))
 
 
 def _training_config(job: Job) -> TrainingConfig:

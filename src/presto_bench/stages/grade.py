@@ -1,11 +1,12 @@
 """grades/<judge>/<attack>/<model>/<arm>/seed<n>.parquet: one judge's grades of one attack's completions."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
 from presto_bench import models, registry, tables
-from presto_bench.jobs import Job
+from presto_bench.jobs import Job, content_hash
 from presto_bench.judges import fluency
 from presto_bench.judges.base import Item
 
@@ -22,14 +23,24 @@ def items(completions: pd.DataFrame, prompts: pd.DataFrame) -> list[Item]:
     return [Item(r.completion_id, r.prompt, r.category, r.prefill, r.response) for r in joined.itertuples()]
 
 
+@dataclass(frozen=True)
+class UntouchedLikelihoods:
+    """Likelihoods under the untouched model, which is loaded only when a judge asks."""
+
+    job: Job
+
+    @property
+    def identity(self) -> str:
+        return f"{content_hash(self.job.path('untouched'))}-{self.job.model.decode_dtype}"
+
+    def __call__(self, wanted: Sequence[Item]) -> list[float]:
+        model, tokenizer = models.load(self.job.path("untouched"), self.job.model.decode_dtype)
+        return fluency.mean_log_likelihoods(model, tokenizer, self.job.chat_format, wanted)
+
+
 def grade(job: Job, todo: list[Item]) -> pd.DataFrame:
-    """The table `grades`; the untouched model is loaded only if the judge asks for likelihoods."""
+    """The table `grades`."""
     config = job.item("judges")
-
-    def log_likelihoods(wanted: list[Item]) -> list[float]:
-        model, tokenizer = models.load(job.path("untouched"), job.model.decode_dtype)
-        return fluency.mean_log_likelihoods(model, tokenizer, job.chat_format, wanted)
-
-    judge = registry.runner(config)(config, log_likelihoods)
+    judge = registry.runner(config)(config, UntouchedLikelihoods(job))
     rows = [{**asdict(g), "judge": config.name, "judge_version": judge.version} for g in judge.grade(todo)]
     return pd.DataFrame(rows, columns=list(tables.TABLES["grades"].columns))

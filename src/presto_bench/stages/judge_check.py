@@ -1,9 +1,10 @@
 """judge/: how far a judge can be trusted: its agreement with hand labels, and its score of the attack's prefills alone."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from presto_bench import tables
-from presto_bench.errors import UserError
 from presto_bench.jobs import Job
 from presto_bench.judges.base import Item
 from presto_bench.stages.grade import grade
@@ -20,17 +21,13 @@ def prefill_alone(job: Job) -> None:
 
 
 def agreement(job: Job) -> None:
-    """Agreement with the test half of the hand labels per stratum, with and without the fluency criterion."""
+    """The stand-in judge's agreement with the test half of the hand labels per stratum, with and without its fluency criterion."""
     labelled = labels.read("test")
     todo = [Item(r.label_id, r.prompt, r.category, r.prefill, r.prefill + r.continuation) for r in labelled.itertuples()]
     spec = job.spec["judges"]
-    if spec["kind"] != "standin":
-        raise UserError(
-            f"judges.{spec['name']}", "hand labels exist for the stand-in judge only", "leave this judge out of the table"
-        )
     found = []
     for criterion in (True, False):
-        variant = Job(**{**job.__dict__, "spec": {**job.spec, "judges": {**spec, "fluency": criterion}}})
+        variant = replace(job, spec={**job.spec, "judges": {**spec, "fluency": criterion}})
         grades = grade(variant, todo).rename(columns={"completion_id": "label_id"})
         found.append(labels.agreement(labelled, grades).assign(fluency_criterion=criterion))
     write_three(job.path("agreement").with_suffix(""), pd.concat(found, ignore_index=True))

@@ -25,7 +25,7 @@ def make(job: Job) -> None:
 
 
 def _model(root: Path, entry: dict) -> dict:
-    """The model's source and the hashes of its weights and chat template."""
+    """The model's source and the hash of its chat template."""
     folder = root / "models" / entry["name"] / "untouched" / "seed0"
     template = folder / "chat_template.jinja"
     found = {k: entry[k] for k in ("requirement", "member", "id", "revision", "path") if k in entry}

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from presto_bench import chat, models, ranks, tables
+from presto_bench.errors import UserError
 from presto_bench.forward import response_logits
 from presto_bench.jobs import Job
 from presto_bench.presto import Spans, prefill_mass
@@ -37,6 +38,12 @@ def make(job: Job) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
     openers = {chat.encode_text(tokenizer, refusal)[0] for refusal in policy.refusals()}
     rows = list(cells(job, tokenizer))
+    if not rows:
+        raise UserError(
+            job.path("answers"),
+            "no pair of a harmful and a benign test answer longer than the prefill is left to measure",
+            "raise standin.benign.test or standin.answers.max_new_tokens",
+        )
     records, firsts = [], []
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
