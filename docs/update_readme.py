@@ -21,12 +21,18 @@ def section(committed: dict) -> str:
     minutes = sum(job["seconds"] for job in manifest["jobs"].values()) / 60
     peak = max(job["peak_memory_mb"] for job in manifest["jobs"].values())
     parts += [
-        f"Measured at commit `{manifest['git']['commit'][:12]}` with {versions}: {minutes:.0f} minutes of jobs that touch a model, "
+        f"Measured at {_commits(manifest)} with {versions}: {minutes:.0f} minutes of jobs that touch a model, "
         f"peak memory {peak / 1000:.1f} GB. Seeds: {manifest['config']['seeds']}.",
         "",
         END,
     ]
     return "\n".join(parts)
+
+
+def _commits(manifest: dict) -> str:
+    """Commits that the run's jobs were at: more than one where a run was completed after a change of its analysis."""
+    found = dict.fromkeys(job["git"]["commit"][:12] for job in [*manifest["jobs"].values(), manifest])
+    return "commit " + " and ".join(f"`{commit}`" for commit in found)
 
 
 def _scores(summary: dict, model: str) -> list[str]:

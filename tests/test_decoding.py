@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import LogitsProcessorList
 
 import tiny_model
@@ -131,3 +133,9 @@ def test_padding_is_invisible_to_a_repetition_penalty():
     ids, mask = left_pad([[5, 6, 7], [8]], torch.device("cpu"))
     assert ids.tolist() == [[5, 6, 7], [8, 8, 8]]
     assert mask.tolist() == [[1, 1, 1], [0, 0, 1]]
+
+
+@given(st.lists(st.lists(st.integers(-2, 2).map(float), min_size=9, max_size=9), min_size=1, max_size=4), st.integers(1, 9))
+def test_the_top_k_are_ordered_by_logit_then_id(rows, k):
+    found = guided.top_k(torch.tensor(rows), k).tolist()
+    assert found == [sorted(range(9), key=lambda i: (-row[i], i))[:k] for row in rows]

@@ -205,7 +205,7 @@ class CheckpointSeal(TrainerCallback):
 
 
 @torch.inference_mode()
-def first_token_log_probs(model: Any, rows: Mapping[str, Sequence[int]], pad: int, batch: int = 16) -> dict[str, torch.Tensor]:
+def first_token_log_probs(model: Any, rows: Mapping[str, Sequence[int]], batch: int = 16) -> dict[str, torch.Tensor]:
     """prompt_id -> (V,) log-probabilities of the first response token given the bare prompt's ids."""
     found, names = {}, list(rows)
     for start in range(0, len(names), batch):

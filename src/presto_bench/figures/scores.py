@@ -36,7 +36,7 @@ def _panel(axis, data: Data, model: str) -> None:
             linestyle="none",
             capsize=2,
             label=style.label(arm),
-            **style.look(arms, arm),
+            **style.look(data.arms[model], arm),
         )
     axis.set_xticks(range(len(places)), [f"{a}\n{v}" for a, v in places], fontsize=7)
     axis.set_ylabel("mean score (lower is safer)")

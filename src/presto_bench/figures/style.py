@@ -46,7 +46,9 @@ def label(arm: str) -> str:
 
 
 def look(arms: Sequence[str], arm: str) -> dict[str, str]:
-    """colour and marker of an arm, by its place among the experiment's arms."""
+    """colour and marker of an arm, by its place among the experiment's arms; the untouched model is none of them."""
+    if arm not in arms:
+        return {"color": "black", "marker": "x"}
     i = list(arms).index(arm) % len(COLOURS)
     return {"color": COLOURS[i], "marker": MARKERS[i]}
 
