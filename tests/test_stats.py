@@ -1,8 +1,12 @@
 """Intervals over held-out requests: paired, reproducible, covering; ratios only where they mean something."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from presto_bench import stats
 
@@ -77,3 +81,19 @@ def test_a_weighted_mean_by_hand_and_no_wider_than_its_values():
     assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
     found = stats.weighted_mean_interval(grid([1.0, 4.0]), grid([3.0, 1.0]), 300)
     assert found.value == pytest.approx(1.75)
+
+
+SCORES = st.lists(st.sampled_from([0.0, 0.0, 0.125, 0.5, 1.0]), min_size=1, max_size=9)
+
+
+@given(SCORES, SCORES)
+@settings(max_examples=150, deadline=None)
+def test_a_ratio_is_finite_or_refused_with_a_reason_however_few_and_small_the_scores(first, second):
+    n = min(len(first), len(second))
+    found = stats.ratio_interval(grid(first[:n]), grid(second[:n]), 100)
+    if found.value is None:
+        assert found.reason
+        return
+    assert np.isfinite([found.value, found.low, found.high]).all()
+    assert found.low <= found.high
+    json.dumps(found.__dict__, allow_nan=False)

@@ -59,7 +59,10 @@ def ratio_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: int) ->
     if not lowest >= SMALLEST_DENOMINATOR:
         reason = f"the denominator's lower bound {lowest:.3f} is below {SMALLEST_DENOMINATOR}"
         return Ratio(None, None, None, first.shape[1], reason)
-    return Ratio(_mean(first) / _mean(second), *_bounds(a / b), first.shape[1])
+    low, high = _bounds(np.divide(a, b, out=np.full_like(a, np.inf), where=b > 0))
+    if not np.isfinite([low, high]).all():
+        return Ratio(None, None, None, first.shape[1], "the denominator is 0 in too many resamples")
+    return Ratio(_mean(first) / _mean(second), low, high, first.shape[1])
 
 
 def weighted_mean_interval(values: pd.DataFrame, weights: pd.DataFrame, resamples: int) -> Interval:
@@ -111,5 +114,6 @@ def _bounds(values: np.ndarray) -> tuple[float, float]:
     if not np.isfinite(values).any():
         return float("nan"), float("nan")
     tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
+    # Nearest: between a number and infinity there is nothing to interpolate.
+    low, high = np.nanquantile(values, [tail, 1 - tail], method="nearest")
     return float(low), float(high)

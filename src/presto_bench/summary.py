@@ -93,7 +93,7 @@ def _nested(frame: pd.DataFrame, keys: list[str], values: list[str]) -> dict[str
 
 def _plain(value: Any) -> Any:
     """A JSON value; what is not a number is null, never NaN."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if hasattr(value, "item"):
         return _plain(value.item())
