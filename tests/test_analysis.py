@@ -1,6 +1,7 @@
 """From grades to the headline: missing grades are shown, checks can fail, and the sentence says what the numbers say."""
 
 import dataclasses
+import json
 
 import pandas as pd
 import pytest
@@ -189,3 +190,18 @@ def test_the_headline_names_an_arm_that_drifted():
     }
     sentence = summary.headline({"checks": {"m": checks}, "differences": FOUND}, "m", "guided", "da", "da_presto")
     assert sentence.startswith("da_presto is safer") and "da_presto 1.30x" in sentence and "da 1.02x" not in sentence
+
+
+def test_one_attacks_refused_ratio_does_not_spoil_anothers():
+    parts = []
+    for attack, treated in (("guided", 0.001), ("prefilling", 0.3)):
+        for arm, score in (("da", 0.6), ("da_presto", treated)):
+            frame = completions(arm, attack=attack)
+            parts.append(analysis.graded_completions(frame, grades(frame, score)))
+    graded = pd.concat(parts)
+    table = analysis.comparisons(graded, "da", "da_presto", 200)
+    none = pd.DataFrame(columns=["model", "name", "value", "bar", "ok"])
+    found = summary.build(analysis.score_table(graded, 100), table, none, pd.DataFrame(), pd.DataFrame(), "standin")
+    assert "reason" in found["ratios"]["m"]["guided"]
+    assert found["ratios"]["m"]["prefilling"]["value"] == pytest.approx(2.0)
+    json.dumps(found, allow_nan=False)

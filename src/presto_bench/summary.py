@@ -68,7 +68,7 @@ def _ratios(frame: pd.DataFrame) -> dict[str, Any]:
     for row in frame.itertuples():
         cell = (
             {"value": None, "reason": row.ratio_reason}
-            if row.ratio_reason
+            if isinstance(row.ratio_reason, str)  # pandas turns the others' None into NaN
             else {
                 "value": _plain(row.ratio_value),
                 "low": _plain(row.ratio_low),
