@@ -60,10 +60,7 @@ rule tables:
             for p in per_run("{results}/augmented/{model}/{arm}/seed{seed}.parquet")
             if p.split("/")[-2] in arms_of_kind(typed.TrainingArm)
         ],
-        completions=[
-            f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet"
-            for attack, m, a, s in dict.fromkeys(run[1:] for run in graded())
-        ],
+        completions=[f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
         grades=[f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge, attack, m, a, s in graded()],
         ranks=per_run("{results}/ranks/{model}/{arm}/seed{seed}.parquet"),
         first_tokens=per_run("{results}/first_tokens/{model}/{arm}/seed{seed}.parquet"),

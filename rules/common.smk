@@ -93,11 +93,15 @@ def per_run(pattern):
     return [pattern.format(results=RESULTS, model=m, arm=a, seed=s) for m, a, s in CONFIG.runs()]
 
 
-def graded():
-    """Every (judge, attack, model, arm, seed): all attacks on all arms, and the direct request to the untouched model."""
+def attacked():
+    """Every (attack, model, arm, seed): all attacks on all arms, and the direct request to the untouched model."""
     runs = [(attack, *run) for attack in ATTACKS for run in CONFIG.runs()]
-    runs += [(a.name, model, "untouched", 0) for a in CONFIG.attacks if a.kind == "direct" for model in MODELS]
-    return [(judge, *run) for judge in JUDGES for run in runs]
+    return runs + [(a.name, model, "untouched", 0) for a in CONFIG.attacks if a.kind == "direct" for model in MODELS]
+
+
+def graded():
+    """Every (judge, attack, model, arm, seed)."""
+    return [(judge, *run) for judge in JUDGES for run in attacked()]
 
 
 def attack_inputs(wildcards):
@@ -184,8 +188,5 @@ def manifests():
         for p in per_run("{results}/utility/{{task}}/{model}/{arm}/seed{seed}.manifest.json")
     ]
     paths += [f"{RESULTS}/data/{m}/triples/{r}.manifest.json" for m in MODELS for r in refusal_modes()]
-    paths += [
-        f"{RESULTS}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json"
-        for _, a, m, arm, s in dict.fromkeys((DEFAULT_JUDGE, *run[1:]) for run in graded())
-    ]
+    paths += [f"{RESULTS}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json" for a, m, arm, s in attacked()]
     return paths + [f"{RESULTS}/grades/{j}/{a}/{m}/{arm}/seed{s}.manifest.json" for j, a, m, arm, s in graded()]

@@ -1,7 +1,6 @@
 """Get, load and save models. Weights come from safetensors or GGUF, never from pickles; no code from a hub runs."""
 
 import hashlib
-import json
 import shutil
 import subprocess
 import sys
@@ -166,7 +165,3 @@ def _from_folder(source: Path, folder: Path, dtype: str) -> dict[str, Any]:
     model, tokenizer = load(source, dtype)
     save(model, tokenizer, folder)
     return {"source": str(source), "config_sha256": hashlib.sha256((source / "config.json").read_bytes()).hexdigest()}
-
-
-def read_manifest(folder: str | Path) -> dict[str, Any]:
-    return json.loads((Path(folder) / "manifest.json").read_text())

@@ -96,9 +96,6 @@ TABLES: dict[str, Table] = {
     "utility": Table({**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F}, ("task", "prompt_id")),
 }
 
-FINISHES = frozenset({"eos", "length", "exhausted", "error"})
-STATUSES = frozenset({"ok", "missing", "error"})
-
 
 def prompt_id(prompt: str) -> str:
     """First 16 hex digits of sha256 of the NFC prompt (contracts.md)."""

@@ -117,11 +117,11 @@ def first_token_kl_sum(logits: torch.Tensor, base_first: torch.Tensor) -> torch.
 
 
 class ObjectiveTrainer(Trainer):
-    """transformers.Trainer with the objective above; `base_first` is needed by the KL term only."""
+    """transformers.Trainer with the objective above; the collator brings what the KL term needs."""
 
-    def __init__(self, *args: Any, objective: TrainingConfig, base_first: Mapping[str, torch.Tensor], **kwargs: Any):
+    def __init__(self, *args: Any, objective: TrainingConfig, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.objective, self.base_first = objective, base_first
+        self.objective = objective
         self.model_accepts_loss_kwargs = True  # the loss is normalised over the step already
         self.parts: dict[str, float] = {}
 
@@ -238,7 +238,6 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], config: Train
         data_collator=_Collator(tokenizer.eos_token_id, base_first),
         callbacks=[log, CheckpointSeal()],
         objective=config,
-        base_first=base_first,
     )
     log.trainer = trainer
     work.mkdir(parents=True, exist_ok=True)

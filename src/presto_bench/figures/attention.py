@@ -6,8 +6,6 @@ from matplotlib.figure import Figure
 from presto_bench.figures import style
 from presto_bench.figures.data import Data
 
-NEEDS = ("attention",)
-
 
 def draw(data: Data) -> Figure:
     """One heat map a model and arm, all on one scale."""

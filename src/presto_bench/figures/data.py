@@ -14,7 +14,6 @@ class Data:
     tables: Mapping[str, pd.DataFrame]
     models: Sequence[str]
     arms: Mapping[str, Sequence[str]]
-    attacks: Sequence[str]
     tasks: Mapping[str, str]
     judge: str
     rap: tuple[str, str]

@@ -6,8 +6,6 @@ from matplotlib.figure import Figure
 from presto_bench.figures import style
 from presto_bench.figures.data import Data
 
-NEEDS = ("comparisons",)
-
 
 def draw(data: Data) -> Figure:
     table = data.table("comparisons")

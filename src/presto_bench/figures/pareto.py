@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 from presto_bench.figures import style
 from presto_bench.figures.data import Data
 
-NEEDS = ("scores", "utility")
 AXES = {"answer_loss": "held-out answer loss (nats a token)", "refusal_rate": "share of benign requests refused"}
 
 

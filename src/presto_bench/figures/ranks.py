@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 from presto_bench.figures import style
 from presto_bench.figures.data import Data
 
-NEEDS = ("rank_curves",)
 CELLS = ("harmful_harmful", "harmful_benign", "benign_harmful", "benign_benign")
 MEASURES = {"in_top": "share of tokens in the top k", "reach": "reach@k"}
 

@@ -7,8 +7,6 @@ from matplotlib.figure import Figure
 from presto_bench.figures import style
 from presto_bench.figures.data import Data
 
-NEEDS = ("scores",)
-
 
 def draw(data: Data) -> Figure:
     figure, axes = plt.subplots(len(data.models), 1, figsize=(8, 3.4 * len(data.models)), squeeze=False)

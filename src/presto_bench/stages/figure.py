@@ -13,10 +13,9 @@ def make(job: Job) -> None:
     module = importlib.import_module(f"presto_bench.figures.{job.wildcards['figure']}")
     spec = job.spec
     data = Data(
-        tables={name: pd.read_csv(job.path(name), keep_default_na=True) for name in module.NEEDS},
+        tables={name: pd.read_csv(job.path(name), keep_default_na=True) for name in job.input},
         models=list(spec["arms"]),
         arms=spec["arms"],
-        attacks=spec["attacks"],
         tasks=spec["tasks"],
         judge=spec["judge"],
         rap=tuple(spec["rap"]),
