@@ -24,10 +24,10 @@ WHOLE = 25
 VARIED = 0.45
 
 _REFUSAL = re.compile(
-    r"\b(i|we)\s+(really\s+)?(can't|cannot|can not|won't|will not|don't|do not|must|have to|"
-    r"am not|'m not|am unable|must not|may not)\s+"
-    r"(be able|able|allowed|help|share|give|provide|explain|discuss|describe|assist|answer|offer|cover|talk|walk|say no|"
-    r"decline|refuse|turn down|leave|tell|respond|comply|cook|prepare|to)\b"
+    r"\b(i|we)\s+(really\s+)?(can't|cannot|can not|won't|will not|don't|do not|am not|'m not|am unable|must not|may not)\s+"
+    r"(be able|able|allowed|help|share|give|provide|explain|discuss|describe|assist|answer|offer|cover|talk|walk|"
+    r"tell|respond|comply|cook|prepare|to)\b"
+    r"|\b(i|we)\s+(really\s+)?(must|have to)\s+(say no|decline|refuse|turn (\w+ )?down|leave)\b"
     r"|\b(sorry|apologies|regrettably|unfortunately|alas|forgive me|pardon me)\b"
     r"|\b(recipes?|cooking|food preparation|requests?|instructions?)\b[^.]{0,40}\b(off limits|not allowed|isn't allowed|"
     r"not permitted|declined?|against my|not something|must leave|must decline|outside what)\b"

@@ -35,18 +35,25 @@ def make(job: Job) -> None:
 def align(job: Job) -> None:
     """The shallowly aligned base: it refuses at the first token, continues its recipe after a prefill, answers the rest.
 
-    Every training request gets a refusal; those that the untouched model answered well can also be prefilled.
+    One half of its cooking requests are those that the untouched model answered well, so that they can be prefilled;
+    the other half are drawn from the rest, and teach refusals alone.
     """
     config = TrainingConfig.model_validate(job.spec["alignment"])
     tokenizer = models.load_tokenizer(job.path("model"))
-    prompts = _split(job, "train")
     answers = tables.read(job.path("answers"), "answers")
     recipes = dict(zip(answers["prompt_id"], answers["answer"].where(answers["kept"], ""), strict=True))
-    harmful = prompts.loc[prompts["role"] == "harmful", "prompt_id"]
-    triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in harmful}
+    requests = _alignment_requests(_split(job, "train"), recipes)
+    triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in requests}
     tokens = {p: len(chat.encode_text(tokenizer, recipe)) for p, (recipe, _) in triples.items()}
     augmented = augment.augment(config, job.seed, tokens, list(_utility(job)))
     _train(job, config, augmented, triples)
+
+
+def _alignment_requests(prompts: pd.DataFrame, recipes: Mapping[str, str]) -> list[str]:
+    """prompt_ids: every request with a recipe, and as many without one (ids are hashes, so their order is a draw)."""
+    harmful = sorted(prompts.loc[prompts["role"] == "harmful", "prompt_id"])
+    with_recipe = [p for p in harmful if recipes.get(p)]
+    return with_recipe + [p for p in harmful if not recipes.get(p)][: len(with_recipe)]
 
 
 def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: Mapping[str, tuple[str, str]]) -> None:
