@@ -55,11 +55,8 @@ rule tables:
     input:
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
-        augmented=[
-            p
-            for p in per_run("{results}/augmented/{model}/{arm}/seed{seed}.parquet")
-            if p.split("/")[-2] in arms_of_kind(typed.TrainingArm)
-        ],
+        augmented=trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
+        metrics=trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
         completions=[f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
         grades=[f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge, attack, m, a, s in graded()],
         ranks=per_run("{results}/ranks/{model}/{arm}/seed{seed}.parquet"),
@@ -82,6 +79,7 @@ rule tables:
         rank_curves=f"{RESULTS}/tables/rank_curves.csv",
         first=report(f"{RESULTS}/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
         attention_table=f"{RESULTS}/tables/attention.csv",
+        training=f"{RESULTS}/tables/training.csv",
         summary=f"{RESULTS}/summary.json",
     log:
         f"{RESULTS}/logs/tables.log",

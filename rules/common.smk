@@ -93,6 +93,12 @@ def per_run(pattern):
     return [pattern.format(results=RESULTS, model=m, arm=a, seed=s) for m, a, s in CONFIG.runs()]
 
 
+def trained(pattern):
+    """`pattern` for every (model, arm, seed) that we train."""
+    runs = [run for run in CONFIG.runs() if run[1] in arms_of_kind(typed.TrainingArm)]
+    return [pattern.format(results=RESULTS, model=m, arm=a, seed=s) for m, a, s in runs]
+
+
 def attacked():
     """Every (attack, model, arm, seed): all attacks on all arms, and the direct request to the untouched model."""
     runs = [(attack, *run) for attack in ATTACKS for run in CONFIG.runs()]
@@ -125,8 +131,10 @@ FIGURE_NEEDS = {
     "scores": ["scores"],
     "ranks": ["rank_curves"],
     "attention": ["attention"],
+    **({"training": ["training"]} if trained("") else {}),
 }
-TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "exclusions"]
+TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
+TABLE_NAMES.append("exclusions")
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
 )  # the one that hand labels are for

@@ -1,5 +1,7 @@
 """The objective of method.md sections 3 and 11: what is counted, what is supervised, and how steps may be cut."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -9,8 +11,10 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import tiny_model
-from presto_bench import augment, chat, models, training
+from presto_bench import augment, chat, launch, models, training
 from presto_bench.config import TrainingConfig
+from presto_bench.errors import UserError
+from presto_bench.examples import IGNORED, Texts, build_examples, collate
 
 TOKENIZER = tiny_model.tokenizer("llama")
 FORM = chat.ChatFormat()
@@ -25,7 +29,16 @@ TRIPLES = {
     "h2": ("Chop tomato and onion and stir.", "Sorry, no recipes here."),
 }
 UTILITY = {"b1": "Because air scatters blue light.", "b2": "A molecule that carries genes."}
-SMALL = {"steps": 6, "batch_size": 4, "micro_batch_size": 4, "autocast": None, "save_every": 2, "lr": 1e-3}
+TEXTS = Texts(PROMPTS, TRIPLES, UTILITY)
+SMALL = {
+    "steps": 6,
+    "batch_size": 4,
+    "micro_batch_size": 4,
+    "autocast": None,
+    "save_every": 2,
+    "lr": 1e-3,
+    "gradient_norms_every": 0,
+}
 
 
 def config(**changes):
@@ -34,11 +47,12 @@ def config(**changes):
 
 def table(cfg, seed=0):
     tokens = {p: len(chat.encode_text(TOKENIZER, harmful)) for p, (harmful, _) in TRIPLES.items()}
-    return augment.augment(cfg, seed, tokens, list(UTILITY))
+    return augment.augment(cfg, seed, tokens, {p: len(chat.encode_text(TOKENIZER, text)) for p, text in UTILITY.items()})
 
 
 def examples(cfg, frame=None):
-    return training.build_examples(table(cfg) if frame is None else frame, PROMPTS, TRIPLES, UTILITY, TOKENIZER, FORM, cfg)
+    frame = table(cfg) if frame is None else frame.assign(seed=0, epoch=0)
+    return build_examples(frame, TEXTS, TOKENIZER, FORM, cfg)
 
 
 def trained_state(cfg, work):
@@ -50,7 +64,7 @@ def trained_state(cfg, work):
 @settings(max_examples=40)
 def test_prefill_lengths_are_as_method_says(seed, harmful_tokens, probability):
     cfg = config(prefill_probability=probability, max_prefill=20, steps=20)
-    frame = augment.augment(cfg, seed, {"h": harmful_tokens}, ["b"])
+    frame = augment.augment(cfg, seed, {"h": harmful_tokens}, {"b": 9})
     safety = frame[frame["prompt_id"] == "h"]
     assert safety["prefill_tokens"].between(0, max(min(harmful_tokens, 20) - 1, 0)).all()
     assert (frame.loc[frame["prompt_id"] == "b", "prefill_tokens"] == 0).all()
@@ -80,9 +94,9 @@ def test_cross_entropy_is_on_refusals_and_answers_and_n_counts_prefills_too():
     cfg = config()
     frame = pd.DataFrame({"order": [0, 1], "prompt_id": ["h1", "b1"], "prefill_tokens": [3, 0]})
     safety, utility = examples(cfg, frame)
-    batch = training.collate([safety, utility], pad=1)
+    batch = collate([safety, utility], pad=1)
     for row, example, text in ((0, safety, "I can't help."), (1, utility, UTILITY["b1"])):
-        labelled = batch["labels"][row][batch["labels"][row] != training.IGNORED].tolist()
+        labelled = batch["labels"][row][batch["labels"][row] != IGNORED].tolist()
         assert labelled == [*chat.encode_text(TOKENIZER, text), TOKENIZER.eos_token_id]
         assert batch["end"][row] == len(example.encoded.ids)
     refusal = len(chat.encode_text(TOKENIZER, "I can't help.")) + 1
@@ -94,9 +108,9 @@ def test_cross_entropy_is_on_refusals_and_answers_and_n_counts_prefills_too():
 def test_without_prefilled_cross_entropy_a_prefilled_example_has_no_labels_but_still_counts():
     frame = pd.DataFrame({"order": [0, 1], "prompt_id": ["h1", "h1"], "prefill_tokens": [3, 0]})
     filled, bare = examples(config(prefilled_cross_entropy=False), frame)
-    batch = training.collate([filled, bare], pad=1)
-    assert (batch["labels"][0] == training.IGNORED).all()
-    assert (batch["labels"][1] != training.IGNORED).any()
+    batch = collate([filled, bare], pad=1)
+    assert (batch["labels"][0] == IGNORED).all()
+    assert (batch["labels"][1] != IGNORED).any()
     assert filled.counted > 3
 
 
@@ -109,8 +123,6 @@ def test_shallow_alignment_continues_after_a_prefill():
 
 def test_the_first_steps_loss_is_the_definition(tmp_path):
     """CE + PRESTO + KL over N, recomputed from the base model with plain torch, against the trainer's log."""
-    import json
-
     cfg = config(steps=1, presto={"weight": 1.0}, kl={"weight": 0.5})
     rows = examples(cfg)
     training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
@@ -146,6 +158,104 @@ def test_accumulation_equals_the_big_batch(tmp_path, method):
     apart = max(float((whole[name] - parts[name]).abs().max()) for name in whole)
     assert moved > 1e-3
     assert apart < 0.02 * moved
+
+
+def test_the_logged_norms_are_those_of_each_parts_own_gradient(tmp_path):
+    """Full fine-tuning of one step: CE and PRESTO recomputed with plain torch on the base."""
+    cfg = config(steps=1, presto={"weight": 1.0}, method="full", gradient_norms_every=1, micro_batch_size=2)
+    rows = examples(cfg)
+    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
+    base = tiny_model.model("llama", len(TOKENIZER)).double()
+    base.set_attn_implementation("eager")
+    ce = presto = torch.zeros((), dtype=torch.float64)
+    for example in rows:
+        encoded, p, r = example.encoded, example.encoded.prefill_start, example.encoded.response_start
+        out = base(input_ids=torch.tensor([encoded.ids]), output_attentions=True)
+        ce = ce + F.cross_entropy(out.logits[0, r - 1 : -1], torch.tensor(encoded.response_ids), reduction="sum")
+        if encoded.prefill_ids:
+            presto = presto + sum(2 * a[0, :, p:, p:r].sum() for a in out.attentions) / len(out.attentions)
+    counted, weights = sum(example.counted for example in rows), list(base.parameters())
+    for name, part in (("norm_cross_entropy", ce), ("norm_presto", presto)):
+        grads = torch.autograd.grad(part / counted, weights, retain_graph=True, allow_unused=True)
+        norm = sum(float(g.square().sum()) for g in grads if g is not None) ** 0.5
+        assert logged[name] == pytest.approx(norm, rel=1e-3)
+
+
+def test_the_random_span_control_penalises_as_many_prompt_tokens_and_teaches_the_same():
+    control, plain = config(presto={"keys": "random_span"}), config(presto={})
+    moved = 0
+    for mine, theirs in zip(examples(control), examples(plain), strict=True):
+        assert (mine.encoded, mine.supervised, mine.counted) == (theirs.encoded, theirs.supervised, theirs.counted)
+        p, start = mine.penalty, mine.encoded.prefill_start
+        assert p.key_end - p.key_start == min(theirs.penalty.key_end - theirs.penalty.key_start, start)
+        assert p.key_end <= start or p.key_end == p.key_start == 0
+        assert p.query_start == theirs.penalty.query_start
+        moved += p.key_end > 0
+    assert moved > 3
+
+
+def test_the_benign_prefill_control_penalises_benign_answers_and_no_recipe():
+    control = config(presto={"keys": "benign_prefill"}, steps=12)
+    penalised = 0
+    for mine, theirs in zip(examples(control), examples(config(steps=12)), strict=True):
+        assert (mine.encoded, mine.supervised, mine.counted) == (theirs.encoded, theirs.supervised, theirs.counted)
+        if mine.penalty.key_end == 0:
+            continue
+        assert mine.prompt_id in UTILITY
+        assert mine.encoded.response_start == mine.penalty.key_start < mine.penalty.key_end < len(mine.encoded.ids)
+        penalised += 1
+    assert penalised > 3
+
+
+def test_a_run_stopped_in_the_middle_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    cfg = config(presto={"weight": 1.0}, steps=7)
+    whole = trained_state(cfg, tmp_path / "whole")
+    step = training.MetricsLog.on_step_end
+
+    def stop(self, args, state, control, **kwargs):
+        step(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.MetricsLog, "on_step_end", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained_state(cfg, tmp_path / "parts")
+    monkeypatch.undo()
+    resumed = trained_state(cfg, tmp_path / "parts")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "parts")]
+    assert lines[0] == lines[1]
+    assert len(list((tmp_path / "parts").glob("checkpoint-*"))) <= 2  # disk use is bounded
+
+
+@pytest.mark.parametrize(("strategy", "method"), [("ddp", "lora"), ("fsdp", "full"), ("fsdp", "lora")])
+def test_two_processes_train_as_one(tmp_path, strategy, method):
+    """Two gloo ranks on CPU, through accelerate: the same loss and, after several steps, the same weights as one process."""
+    changes = {"presto": {"weight": 1.0}, "micro_batch_size": 2, "steps": 3, "method": method}
+    alone = trained_state(config(**changes), tmp_path / "alone")
+    cfg = config(**changes, launch={"processes": 2, "strategy": strategy})
+    folder = tiny_model.make(tmp_path / "model", "llama")
+    trained = launch.train(folder, "float32", examples(cfg), cfg, 0, tmp_path / "work")
+    together = models.load(trained, "float32")[0].state_dict()
+    start = models.load(folder, "float32")[0].state_dict()
+    moved = max(float((alone[name] - start[name]).abs().max()) for name in alone)
+    apart = max(float((alone[name] - together[name]).abs().max()) for name in alone)
+    assert moved > 1e-3
+    assert apart < 0.02 * moved
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("alone", "work")
+    )
+    for mine, theirs in zip(one, two, strict=True):
+        assert mine["cross_entropy"] == pytest.approx(theirs["cross_entropy"], rel=1e-3)
+        assert mine["presto"] == pytest.approx(theirs["presto"], rel=1e-3)
+
+
+def test_more_processes_than_devices_are_refused(tmp_path):
+    cfg = config(batch_size=4096, micro_batch_size=1, launch={"processes": 4096})
+    with pytest.raises(UserError, match=r"launch\.processes.*4096 processes"):
+        launch.train(tmp_path, "float32", [], cfg, 0, tmp_path)
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path):

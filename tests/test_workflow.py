@@ -78,7 +78,7 @@ def test_the_experiment_ends_with_tables_figures_and_summary(finished):
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary) == {"scores", "differences", "ratios", "checks", "ranks", "utility"}
     assert summary["scores"]["tiny"]["da"]["guided"]["standin"]["n"] == 8
-    for name in ("pareto", "scores", "headline", "ranks", "attention"):
+    for name in ("pareto", "scores", "headline", "ranks", "attention", "training"):
         assert (folder / f"figures/{name}.pdf").stat().st_size > 2000
         assert (folder / f"figures/{name}.png").stat().st_size > 2000
     assert "no comparison" in (folder / "tables/headline.txt").read_text()  # there is no da_presto in it

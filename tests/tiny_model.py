@@ -10,9 +10,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     Gemma3TextConfig,
+    GptOssConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
     PreTrainedTokenizerFast,
     Qwen3Config,
 )
@@ -69,8 +72,8 @@ def tokenizer(family: str, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
     return wrapped
 
 
-def model(family: str, vocabulary: int, layers: int = 2, dtype: torch.dtype = torch.float32):
-    """A random model: a fixed seed, so that the same call makes the same weights."""
+def model(family: str, vocabulary: int, layers: int = 2, dtype: torch.dtype = torch.float32, **changes):
+    """A random model: a fixed seed, so that the same call makes the same weights. changes: to its config."""
     common = {
         "vocab_size": vocabulary,
         "hidden_size": 64,
@@ -83,15 +86,27 @@ def model(family: str, vocabulary: int, layers: int = 2, dtype: torch.dtype = to
         "eos_token_id": 1,
         "pad_token_id": 1,
     }
+    windowed = {"sliding_window": 16}
     configs = {
-        "llama": lambda: LlamaConfig(**common),
-        "llama2": lambda: LlamaConfig(**common),
-        "mistral": lambda: MistralConfig(**common, sliding_window=None),
-        "qwen3": lambda: Qwen3Config(**common, head_dim=16),
-        "gemma3": lambda: Gemma3TextConfig(**common, head_dim=16, sliding_window=16),
+        "llama": (LlamaConfig, {}),
+        "llama2": (LlamaConfig, {}),
+        "mistral": (MistralConfig, {"sliding_window": None}),
+        "mistral_windowed": (MistralConfig, windowed),
+        "qwen3": (Qwen3Config, {"head_dim": 16}),
+        "gemma3": (
+            Gemma3TextConfig,
+            {"head_dim": 16, "layer_types": ["sliding_attention", "full_attention"] * layers, **windowed},
+        ),
+        "gemma2": (Gemma2Config, {"head_dim": 16}),
+        "olmo2": (Olmo2Config, {}),
+        "gpt_oss": (GptOssConfig, {"head_dim": 16, "num_local_experts": 2, "num_experts_per_tok": 1}),
     }
+    kind, own = configs[family]
+    if "layer_types" in own:
+        own["layer_types"] = own["layer_types"][:layers]
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(configs[family](), attn_implementation="sdpa").to(dtype).eval()
+    config = kind(**{**common, **own, **changes})
+    return AutoModelForCausalLM.from_config(config).to(dtype).eval()
 
 
 def make(folder: Path, family: str = "llama") -> Path:

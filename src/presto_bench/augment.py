@@ -5,7 +5,7 @@ prompt_id): it depends neither on batches nor on the number of processes, and tw
 same recipe see the same prefills.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -23,19 +23,23 @@ def prefill_length(config: TrainingConfig, harmful_tokens: int, seed: int, epoch
     return int(rng.integers(1, longest + 1)) if longest >= 1 else 0
 
 
-def augment(config: TrainingConfig, seed: int, harmful_tokens: Mapping[str, int], utility: Sequence[str]) -> pd.DataFrame:
+def augment(
+    config: TrainingConfig, seed: int, harmful_tokens: Mapping[str, int], utility_tokens: Mapping[str, int]
+) -> pd.DataFrame:
     """The table `augmented` for config.steps optimiser steps: within each, safety examples before utility ones.
 
-    harmful_tokens: prompt_id of each safety example -> tokens of its harmful response. utility: prompt_ids.
+    Of each example's prompt_id, the tokens of the response that a prefill is cut from. A benign answer is cut only for
+    the control that penalises attention to benign prefills; it is supervised whole all the same.
     """
-    if not harmful_tokens or not utility:
+    if not harmful_tokens or not utility_tokens:
         raise UserError(
             "training data",
-            f"{len(harmful_tokens)} safety and {len(utility)} utility examples are left",
+            f"{len(harmful_tokens)} safety and {len(utility_tokens)} utility examples are left",
             "both must be there: relax standin.answers or raise the limits",
         )
     safety_stream = _stream("order_safety", seed, list(harmful_tokens))
-    utility_stream = _stream("order_utility", seed, list(utility))
+    utility_stream = _stream("order_utility", seed, list(utility_tokens))
+    cuts_benign = config.presto is not None and config.presto.keys == "benign_prefill"
     rows = []
     for _ in range(config.steps):
         for _ in range(config.safety_per_step):
@@ -44,7 +48,8 @@ def augment(config: TrainingConfig, seed: int, harmful_tokens: Mapping[str, int]
             rows.append((seed, epoch, len(rows), prompt_id, length))
         for _ in range(config.batch_size - config.safety_per_step):
             epoch, prompt_id = next(utility_stream)
-            rows.append((seed, epoch, len(rows), prompt_id, 0))
+            length = prefill_length(config, utility_tokens[prompt_id], seed, epoch, prompt_id) if cuts_benign else 0
+            rows.append((seed, epoch, len(rows), prompt_id, length))
     return pd.DataFrame(rows, columns=["seed", "epoch", "order", "prompt_id", "prefill_tokens"])
 
 

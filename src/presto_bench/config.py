@@ -125,17 +125,34 @@ class LoraConfig(Strict):
 
 
 class PrestoConfig(Strict):
-    """The PRESTO term (method.md section 4). layers: all, or indices. queries: all from the prefill on, or refusal tokens only."""
+    """The PRESTO term (method.md section 4)."""
 
     weight: NonNegativeFloat = 1.0
     layers: Literal["all"] | list[NonNegativeInt] = "all"
-    queries: Literal["all", "refusal"] = "all"
+    queries: Literal["all", "refusal"] = Field("all", description="all tokens from the prefill on, or refusal tokens only")
+    keys: Literal["prefill", "random_span", "benign_prefill"] = Field(
+        "prefill",
+        description="what attention is to leave. Two controls: a random span of the prompt, as long as the prefill; "
+        "the beginning of the model's own answer to a benign request",
+    )
+    attention: Literal["fused", "eager"] = Field(
+        "fused", description="where the mass comes from; eager keeps every attention matrix, for models without fused attention"
+    )
 
 
 class KlConfig(Strict):
     """KL(base's first-token distribution on the bare prompt ‖ the arm's right after the prefill), times weight."""
 
     weight: NonNegativeFloat = 1.0
+
+
+class LaunchConfig(Strict):
+    """How many processes train together, one a device, through accelerate."""
+
+    processes: PositiveInt = 1
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="fsdp shards weights, gradients and optimiser over the processes"
+    )
 
 
 class TrainingConfig(Strict):
@@ -163,11 +180,17 @@ class TrainingConfig(Strict):
     presto: PrestoConfig | None = None
     kl: KlConfig | None = None
     save_every: PositiveInt = Field(20, description="steps between checkpoints")
+    gradient_norms_every: NonNegativeInt = Field(
+        40,
+        description="steps between measurements of each loss part's own gradient norm; 0: never (it takes extra backward passes)",
+    )
+    report_to: list[Literal["tensorboard", "wandb"]] = Field([], description="where metrics go beside metrics.jsonl")
+    launch: LaunchConfig = LaunchConfig()
 
     @model_validator(mode="after")
     def _batches_divide(self) -> "TrainingConfig":
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError("batch_size must be a multiple of micro_batch_size")
+        if self.batch_size % (self.micro_batch_size * self.launch.processes):
+            raise ValueError("batch_size must be a multiple of micro_batch_size (times launch.processes)")
         return self
 
     @property

@@ -4,12 +4,15 @@ Both are the same training on different tables, so that they share one path.
 """
 
 import logging
+import shutil
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
-from presto_bench import augment, chat, models, tables, training
+from presto_bench import augment, chat, launch, models, tables, training
 from presto_bench.config import TrainingConfig
+from presto_bench.examples import Texts, build_examples
 from presto_bench.jobs import Job
 from presto_bench.standin import policy
 
@@ -21,8 +24,8 @@ def augment_table(job: Job) -> None:
     config = _training_config(job)
     tokenizer = models.load_tokenizer(job.path("model"))
     triples = _train_triples(job)
-    tokens = {p: len(chat.encode_text(tokenizer, harmful)) for p, (harmful, _) in triples.items()}
-    frame = augment.augment(config, job.seed, tokens, list(_utility(job)))
+    tokens = _lengths(tokenizer, {p: harmful for p, (harmful, _) in triples.items()})
+    frame = augment.augment(config, job.seed, tokens, _lengths(tokenizer, _utility(job)))
     tables.write(job.path("augmented"), "augmented", frame)
 
 
@@ -35,8 +38,8 @@ def make(job: Job) -> None:
 def align(job: Job) -> None:
     """The shallowly aligned base: it refuses at the first token, continues its recipe after a prefill, answers the rest.
 
-    One half of its cooking requests are those that the untouched model answered well, so that they can be prefilled;
-    the other half are drawn from the rest, and teach refusals alone.
+    A third of its cooking requests are those that the untouched model answered well, so that they can be prefilled;
+    the others are drawn from the rest, and teach refusals alone.
     """
     config = TrainingConfig.model_validate(job.spec["alignment"])
     tokenizer = models.load_tokenizer(job.path("model"))
@@ -44,30 +47,41 @@ def align(job: Job) -> None:
     recipes = dict(zip(answers["prompt_id"], answers["answer"].where(answers["kept"], ""), strict=True))
     requests = _alignment_requests(_split(job, "train"), recipes)
     triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in requests}
-    tokens = {p: len(chat.encode_text(tokenizer, recipe)) for p, (recipe, _) in triples.items()}
-    augmented = augment.augment(config, job.seed, tokens, list(_utility(job)))
+    tokens = _lengths(tokenizer, {p: recipe for p, (recipe, _) in triples.items()})
+    augmented = augment.augment(config, job.seed, tokens, _lengths(tokenizer, _utility(job)))
     _train(job, config, augmented, triples)
 
 
 def _alignment_requests(prompts: pd.DataFrame, recipes: Mapping[str, str]) -> list[str]:
-    """prompt_ids: every request with a recipe, and as many without one (ids are hashes, so their order is a draw)."""
+    """prompt_ids: every request with a recipe, and twice as many without one (ids are hashes, so their order is a draw)."""
     harmful = sorted(prompts.loc[prompts["role"] == "harmful", "prompt_id"])
     with_recipe = [p for p in harmful if recipes.get(p)]
-    return with_recipe + [p for p in harmful if not recipes.get(p)][: len(with_recipe)]
+    return with_recipe + [p for p in harmful if not recipes.get(p)][: 2 * len(with_recipe)]
 
 
 def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: Mapping[str, tuple[str, str]]) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
     prompts = tables.read(job.path("prompts"), "prompts")
     texts = dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
-    examples = training.build_examples(augmented, texts, triples, _utility(job), tokenizer, job.chat_format, config)
+    named = Texts(texts, triples, _utility(job))
+    examples = build_examples(augmented, named, tokenizer, job.chat_format, config)
     longest = max(examples, key=lambda example: len(example.encoded.ids))
     chat.require_fit(longest.encoded, 0, models.context_length(model), longest.prompt_id)
     work = job.work_folder()
     config = config.model_copy(update={"save_every": job.save_every or config.save_every})
-    model = training.train(model, tokenizer, examples, config, job.seed, work)
+    if config.launch.processes == 1:
+        model = training.train(model, tokenizer, examples, config, job.seed, work)
+        models.save(model, tokenizer, job.path("trained"))
+    else:
+        del model  # its memory belongs to the processes
+        trained = launch.train(job.path("model"), job.model.dtype, examples, config, job.seed, work)
+        shutil.move(trained, job.path("trained"))
     tables.write_text(job.path("metrics"), (work / "metrics.jsonl").read_text())
-    models.save(model, tokenizer, job.path("trained"))
+
+
+def _lengths(tokenizer: Any, texts: Mapping[str, str]) -> dict[str, int]:
+    """Tokens of each text."""
+    return {prompt_id: len(chat.encode_text(tokenizer, text)) for prompt_id, text in texts.items()}
 
 
 def _training_config(job: Job) -> TrainingConfig:

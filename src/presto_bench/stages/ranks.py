@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from presto_bench import chat, models, ranks, tables
+from presto_bench import attention_mass, chat, models, ranks, tables
 from presto_bench.errors import UserError
+from presto_bench.examples import Example, collate
 from presto_bench.forward import response_logits
 from presto_bench.jobs import Job
-from presto_bench.presto import Spans, prefill_mass
+from presto_bench.presto import Spans
 from presto_bench.standin import policy
 
 PREFILL_TOKENS = 10
@@ -57,7 +58,11 @@ def make(job: Job) -> None:
                     _first(job, row, place, logits, openers)
                     for place, logits in (("first", bare[0]), ("after_prefill", text[0]))
                 ]
-    attention = [attention_profile(job, model, row) for row in rows if row.role == "harmful_harmful"]
+    attacked = [row for row in rows if row.role == "harmful_harmful"]
+    attention = [
+        attention_profiles(job, model, attacked[start : start + BATCH], tokenizer.eos_token_id)
+        for start in range(0, len(attacked), BATCH)
+    ]
     tables.write(job.path("attention"), "attention", pd.concat(attention, ignore_index=True))
     tables.write(job.path("ranks"), "ranks", pd.DataFrame(records, columns=list(tables.TABLES["ranks"].columns)))
     tables.write(
@@ -123,23 +128,21 @@ def _first(job: Job, row: Row, place: str, logits: torch.Tensor, openers: Sequen
 
 
 @torch.inference_mode()
-def attention_profile(job: Job, model: Any, row: Row) -> pd.DataFrame:
-    """The table `attention` of one text: mean over the response's queries of the mass on the prefill, by layer and head."""
-    model.set_attn_implementation("eager")  # the only one that hands out its probabilities
-    text = row.text
-    spans = Spans(*(torch.tensor([n], device=model.device) for n in (text.prefill_start, text.response_start, len(text.ids))))
-    ids = torch.tensor([text.ids], device=model.device)
-    attentions = model(input_ids=ids, output_attentions=True, use_cache=False, logits_to_keep=1).attentions
-    mass = torch.stack([prefill_mass(a, spans)[0, :, text.response_start :].mean(-1) for a in attentions]).cpu().double()
-    layers, heads = torch.meshgrid(torch.arange(mass.shape[0]), torch.arange(mass.shape[1]), indexing="ij")
-    return pd.DataFrame(
-        {
-            "model": job.model.name,
-            "arm": job.wildcards["arm"],
-            "seed": job.seed,
-            "prompt_id": row.prompt_id,
-            "layer": layers.flatten().numpy(),
-            "head": heads.flatten().numpy(),
-            "mass": mass.flatten().numpy(),
-        }
+def attention_profiles(job: Job, model: Any, rows: Sequence[Row], pad: int) -> pd.DataFrame:
+    """The table `attention` of some texts: mean over the response's queries of the mass on the prefill, by layer and head."""
+    attention = "eager" if attention_mass.obstacle_to_fused(model) else "fused"
+    attention_mass.switch_on(model, attention)
+    batch = collate([Example(row.prompt_id, row.text, True, 0) for row in rows], pad)
+    spans = Spans.of_prefills(batch["prefill_start"], batch["prefill_end"], batch["end"], "refusal").to(model.device)
+    ids = batch["input_ids"].to(model.device)
+    extra = attention_mass.arguments(attention, spans, ids.shape[-1])
+    outputs = model(input_ids=ids, use_cache=False, logits_to_keep=1, **extra)
+    found = attention_mass.masses(attention, spans, outputs, model.config.get_text_config().num_hidden_layers)
+    queries = spans.queries(ids.shape[-1])[:, None, :]
+    means = torch.stack([(m.double() * queries).sum(-1) / queries.sum(-1) for m in found], 1).cpu()  # (B, L, H)
+    index = pd.MultiIndex.from_product(
+        [[row.prompt_id for row in rows], range(means.shape[1]), range(means.shape[2])], names=["prompt_id", "layer", "head"]
     )
+    frame = pd.DataFrame({"mass": means.flatten().numpy()}, index=index).reset_index()
+    frame = frame.assign(model=job.model.name, arm=job.wildcards["arm"], seed=job.seed)
+    return frame[list(tables.TABLES["attention"].columns)]

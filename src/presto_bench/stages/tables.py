@@ -41,6 +41,7 @@ def make(job: Job) -> None:
         "first_tokens": _first_tokens(first_tokens),
         "utility": utility.drop(columns="task_kind"),
         "attention": analysis.attention_profile(_all(job, "attention")),
+        "training": _training(job),
         "exclusions": _exclusions(job, prompts),
     }
     folder = job.path("checks").parent
@@ -73,6 +74,18 @@ def _utility(job: Job) -> pd.DataFrame:
     if found.empty:
         found = pd.DataFrame(columns=["model", "arm", "task", "mean", "low", "high", "n"])
     return found.assign(task_kind=found["task"].map(job.spec["tasks"]))
+
+
+def _training(job: Job) -> pd.DataFrame:
+    """Each optimiser step's loss, part by part, and the norm of each part's own gradient where it was measured."""
+    paths = job.input.get("metrics", [])
+    frames = []
+    for path in [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]:
+        model, arm = path.parent.parent.name, path.parent.name
+        seed = int(path.name.split(".")[0].removeprefix("seed"))
+        frames.append(pd.read_json(path, lines=True).assign(model=model, arm=arm, seed=seed))
+    names = ["model", "arm", "seed", "step", "cross_entropy", "presto", "kl", "norm_cross_entropy", "norm_presto", "norm_kl"]
+    return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
 
 
 def _prefill_alone(job: Job) -> float:

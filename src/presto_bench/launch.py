@@ -1,0 +1,107 @@
+"""Training in several processes, one a device, through `accelerate launch` (DDP or FSDP).
+
+The parent writes what is to be trained into the work folder and starts the processes; each runs `main` below, and the
+first one saves the trained model. On a machine without GPUs they talk through gloo.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from presto_bench import chat, models, training
+from presto_bench.config import TrainingConfig
+from presto_bench.errors import UserError
+from presto_bench.examples import Example, Penalty
+
+
+def train(model: Path, dtype: str, examples: Sequence[Example], config: TrainingConfig, seed: int, work: Path) -> Path:
+    """Folder of the trained model, inside `work`. model: folder of the base."""
+    devices = torch.cuda.device_count() or (os.cpu_count() or 1)
+    if config.launch.processes > devices:
+        raise UserError(
+            "launch.processes", f"{config.launch.processes} processes for {devices} devices", "ask for as many as the node has"
+        )
+    folder = work / "launch"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(examples, folder / "examples.parquet")
+    what = {"model": str(model.resolve()), "dtype": dtype, "seed": seed, "config": config.model_dump(mode="json")}
+    (folder / "job.json").write_text(json.dumps(what))
+    command = [sys.executable, "-m", "accelerate.commands.launch", f"--num_processes={config.launch.processes}"]
+    # --multi_gpu is what starts several local processes; without GPUs the trainer itself chooses gloo.
+    command += ["--multi_gpu", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+    threads = max((torch.get_num_threads() or 1) // config.launch.processes, 1)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    run = subprocess.run(
+        [*command, "-m", "presto_bench.launch", str(work.resolve())], env=environment, check=False, preexec_fn=_die_with_parent
+    )
+    if run.returncode:
+        raise RuntimeError(
+            f"{config.launch.processes} training processes ended with status {run.returncode}; see the log above"
+        )
+    return folder / "trained"
+
+
+def main(work: Path) -> None:
+    """One process of several."""
+    what = json.loads((work / "launch/job.json").read_text())
+    config = TrainingConfig.model_validate(what["config"])
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    model, tokenizer = models.load(Path(what["model"]), what["dtype"])
+    examples = _read(work / "launch/examples.parquet")
+    trainer = training.fit(model, tokenizer, examples, config, what["seed"], work)
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all processes: shards are gathered here
+    if trainer.is_world_process_zero():
+        whole = training.adapted(models.load(Path(what["model"]), what["dtype"])[0], config)
+        whole.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+        models.save(training.merged(whole, config), tokenizer, work / "launch/trained")
+    trainer.accelerator.wait_for_everyone()
+    torch.distributed.destroy_process_group()
+
+
+def _write(examples: Sequence[Example], path: Path) -> None:
+    rows = [
+        {
+            "prompt_id": e.prompt_id,
+            "ids": list(e.encoded.ids),
+            "prefill_start": e.encoded.prefill_start,
+            "response_start": e.encoded.response_start,
+            "supervised": e.supervised,
+            "counted": e.counted,
+            **asdict(e.penalty),
+        }
+        for e in examples
+    ]
+    pd.DataFrame(rows).to_parquet(path)
+
+
+def _read(path: Path) -> list[Example]:
+    return [
+        Example(
+            r.prompt_id,
+            chat.Encoded(tuple(r.ids.tolist()), r.prefill_start, r.response_start),
+            bool(r.supervised),
+            r.counted,
+            Penalty(r.key_start, r.key_end, r.query_start),
+        )
+        for r in pd.read_parquet(path).itertuples()
+    ]
+
+
+def _die_with_parent() -> None:
+    """Linux: a killed job must not leave processes that go on writing into its work folder."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
