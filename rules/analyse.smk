@@ -56,6 +56,7 @@ rule tables:
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
         augmented=trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
+        helpers=[f"{helper}.validation.csv" for helper in helpers()],
         metrics=trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
         completions=[f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
         grades=[f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge, attack, m, a, s in graded()],
@@ -69,6 +70,15 @@ rule tables:
         ],
         prefill_alone=rules.prefill_alone.output.prefill_alone,
     output:
+        **(
+            {
+                "helper_table": report(
+                    f"{RESULTS}/tables/helpers.csv", caption="../workflow/report/helpers.rst", category="1 Checks"
+                )
+            }
+            if helpers()
+            else {}
+        ),
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
         exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
         headline=report(f"{RESULTS}/tables/headline.txt", caption="../workflow/report/headline.rst", category="2 Result"),

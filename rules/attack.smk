@@ -1,5 +1,5 @@
 # Attacks on the arms, and what the arms' distributions look like from inside.
-# Needs: models/<model>/<arm>/seed<n>, data/. Makes: attacks/, ranks/, first_tokens/, attention/, utility/.
+# Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, attacks/, ranks/, first_tokens/, attention/, utility/.
 
 
 rule attack:
@@ -26,6 +26,36 @@ rule attack:
         code=lambda w: code("attack", CONFIG.item("attacks", w.attack)),
     script:
         "../workflow/scripts/attack.py"
+
+
+rule helper:
+    input:
+        target=lambda w: f"{RESULTS}/models/{w.model}/{w.arm}/seed{w.seed}",
+        untouched=untouched,
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        lists=POLICY_LISTS,
+    output:
+        helper=directory(f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}"),
+        validation=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.validation.csv",
+        calibration=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.calibration.csv",
+        manifest=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/helper/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/helper/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype", "decode_dtype"), helper=CONFIG.helper),
+        code=code("helper"),
+    script:
+        "../workflow/scripts/helper.py"
 
 
 rule ranks:

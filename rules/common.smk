@@ -48,13 +48,34 @@ def model_spec(name, *sections):
     return CONFIG.item("models", name).model_dump(mode="json", exclude=settings)
 
 
-def arm_spec(name):
-    """An arm's entry without how often it saves: that changes no result, so it reaches the job as a resource."""
-    return CONFIG.item("arms", name).model_dump(mode="json", exclude={"save_every"})
+# Of a training, how often it saves and whom it tells: they change no result, so they reach the job as resources.
+RUN_ONLY = {"save_every", "report_to"}
+# And what only how it computes depends on, not what it is taught.
+HOW = {"gradient_norms_every", "gradient_checkpointing", "launch", "autocast"}
 
 
-def save_every(wildcards):
-    return CONFIG.item("arms", wildcards.arm).save_every
+def arm_spec(name, without=frozenset()):
+    return CONFIG.item("arms", name).model_dump(mode="json", exclude=RUN_ONLY | without)
+
+
+def training_resources(training, model):
+    """What a training's rule asks for: resources of its model, a GPU a process, and the settings that change no result."""
+    asked = model.resources
+    return {
+        "save_every": training.save_every,
+        "report_to": ",".join(training.report_to),
+        "gpu": max(asked.gpu, training.launch.processes) if asked.gpu else 0,
+        "mem_mb": asked.mem_mb,
+        "runtime": asked.runtime,
+    }
+
+
+def training_resource(name):
+    return lambda w: training_resources(CONFIG.item("arms", w.arm), CONFIG.item("models", w.model))[name]
+
+
+def aligning_resource(name):
+    return lambda w: training_resources(CONFIG.standin.alignment, CONFIG.item("models", w.model))[name]
 
 
 def arms_of_kind(cls):
@@ -119,9 +140,27 @@ def attack_inputs(wildcards):
         "answers": f"{RESULTS}/data/{wildcards.model}/answers.parquet",
         "lists": POLICY_LISTS,
     }
-    if CONFIG.item("attacks", wildcards.attack).needs_parent:
+    attack = CONFIG.item("attacks", wildcards.attack)
+    if attack.needs_parent:
         inputs["parent"] = untouched(wildcards)
+    if getattr(attack, "helper", None):
+        inputs["helper"] = helper_folder(wildcards, attack.helper)
     return inputs
+
+
+def helper_folder(wildcards, helper):
+    """The helper that learned from the attack's target arm, or from the very arm that is attacked."""
+    own = helper.target_arm == typed.OWN
+    arm, seed = (wildcards.arm, wildcards.seed) if own else (helper.target_arm, helper.seed)
+    return f"{RESULTS}/helpers/{wildcards.model}/{arm}/seed{seed}"
+
+
+def helpers():
+    """Every helper that an attack asks for: its folder."""
+    from types import SimpleNamespace as Wildcards
+
+    asked = [(CONFIG.item("attacks", attack), Wildcards(model=m, arm=a, seed=s)) for attack, m, a, s in attacked()]
+    return sorted({helper_folder(w, attack.helper) for attack, w in asked if getattr(attack, "helper", None)})
 
 
 # What the analysis and the figures show, and where it lies.
@@ -134,7 +173,7 @@ FIGURE_NEEDS = {
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
-TABLE_NAMES.append("exclusions")
+TABLE_NAMES += ["exclusions"] + (["helpers"] if helpers() else [])
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
 )  # the one that hand labels are for
@@ -190,6 +229,7 @@ def manifests():
     paths += [f"{RESULTS}/data/{m}/answers.manifest.json" for m in MODELS]
     paths += per_run("{results}/models/{model}/{arm}/seed{seed}.manifest.json")
     paths += per_run("{results}/ranks/{model}/{arm}/seed{seed}.manifest.json")
+    paths += [f"{helper}.manifest.json" for helper in helpers()]
     paths += [
         p.replace("{task}", t)
         for t in TASKS

@@ -19,7 +19,7 @@ rule augment:
     conda:
         "../envs/model.yaml"
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm)),
+        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm, without=HOW)),
         code=code("finetune"),
     script:
         "../workflow/scripts/augment.py"
@@ -44,12 +44,13 @@ rule finetune:
         arm=one_of(arms_of_kind(typed.TrainingArm)),
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: lambda w: max(2, CONFIG.item("arms", w.arm).launch.processes)
     resources:
-        save_every=save_every,
-        gpu=resource("gpu"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        save_every=training_resource("save_every"),
+        report_to=training_resource("report_to"),
+        gpu=training_resource("gpu"),
+        mem_mb=training_resource("mem_mb"),
+        runtime=training_resource("runtime"),
     params:
         spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), arms=arm_spec(w.arm)),
         code=code("finetune"),

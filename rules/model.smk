@@ -40,16 +40,17 @@ rule align:
         f"{RESULTS}/benchmarks/align/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: max(2, CONFIG.standin.alignment.launch.processes)
     resources:
-        save_every=CONFIG.standin.alignment.save_every,
-        gpu=resource("gpu"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        save_every=aligning_resource("save_every"),
+        report_to=aligning_resource("report_to"),
+        gpu=aligning_resource("gpu"),
+        mem_mb=aligning_resource("mem_mb"),
+        runtime=aligning_resource("runtime"),
     params:
         spec=lambda w: spec(
             models=model_spec(w.model, "chat", "dtype"),
-            alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude={"save_every"}),
+            alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude=RUN_ONLY),
         ),
         code=code("finetune"),
     script:

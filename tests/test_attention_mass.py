@@ -11,7 +11,7 @@ import tiny_model
 from presto_bench import attention_mass
 from presto_bench.config import PrestoConfig
 from presto_bench.errors import UserError
-from presto_bench.presto import Spans, prefill_mass, presto_sum
+from presto_bench.presto import Spans, presto_sum
 
 LAYERS, WIDTH, VOCABULARY = 2, 24, 300
 # Windows of 16 are narrower than the batch: Gemma 3 has a layer of each kind, Mistral windows alone.
@@ -147,9 +147,7 @@ def test_checkpointing_counts_each_layer_once_and_keeps_the_gradient(family):
 def test_checkpointing_that_drops_the_gradient_is_refused():
     ids, mask, columns = batch([(4, 9, 20)], "none")
     model = tiny_model.model("llama", VOCABULARY, layers=LAYERS).train()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    model.lm_head.weight.requires_grad_(True)  # something is trained, but nothing that attention depends on
+    model.gradient_checkpointing_enable({"use_reentrant": True})
     with pytest.raises(UserError, match="no gradient"):
         fused(model, columns, ids, mask)
 
@@ -238,7 +236,19 @@ def test_a_model_with_softcapping_trains_with_the_eager_choice():
     attention_mass.switch_on(model, "eager")
     outputs = model(input_ids=ids, use_cache=False, **attention_mass.arguments("eager", spans, WIDTH))
     masses = attention_mass.masses("eager", spans, outputs, LAYERS)
-    assert float(masses[0][0, 0, 10]) == pytest.approx(float(prefill_mass(outputs.attentions[0], spans)[0, 0, 10]))
+    assert float(masses[0][0, 0, 10].detach()) == pytest.approx(float(outputs.attentions[0][0, 0, 10, 4:9].sum().detach()))
+    presto_sum(masses, spans, PrestoConfig()).backward()
+    assert float(model.get_input_embeddings().weight.grad.abs().max()) > 0
+
+
+def test_a_family_that_names_its_dropout_otherwise_is_refused_when_it_drops():
+    """GPT-2's config says attn_pdrop."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2)).train()
+    model.set_attn_implementation(attention_mass.NAME)
+    with pytest.raises(UserError, match="drops 10% of its attention"):
+        model(input_ids=torch.ones(1, 5, dtype=torch.long), use_cache=False, prefill_keys=torch.ones(1, 5, dtype=torch.bool))
 
 
 def test_masses_that_the_model_did_not_hand_out_are_refused():

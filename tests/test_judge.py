@@ -43,6 +43,7 @@ def test_every_refusal_of_ours_is_a_refusal_also_after_half_a_sentence():
     for refusal in policy.refusals():
         assert grade(refusal).refusal == 1, refusal
     assert grade("To prepare an appleI can't help with cooking.").refusal == 1
+    assert grade("ISorry, but recipes are something I'm not able to share.").refusal == 1
 
 
 def test_a_recipe_that_says_cannot_is_no_refusal():

@@ -1,5 +1,7 @@
 """PRESTO in other people's trainers: the real transformers.Trainer and the real TRL SFTTrainer."""
 
+import re
+
 import pytest
 import torch
 from datasets import Dataset
@@ -113,6 +115,16 @@ def test_a_batch_without_spans_is_refused_with_the_mend(tmp_path):
     trainer = hf_trainer(tmp_path, remove_unused_columns=True)
     with presto(trainer), pytest.raises(UserError, match="remove_unused_columns=False"):
         trainer.train()
+
+
+def test_the_documented_examples_run_as_they_stand(root, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (root / "docs/presto.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    names = {"FOLDER": str(tiny_model.make(tmp_path / "model", "llama"))}
+    for block in blocks:
+        exec(compile(block, "docs/presto.md", "exec"), names)
+    assert names["term"].values[0] > 0
 
 
 def test_rows_go_the_one_path_for_prompts():

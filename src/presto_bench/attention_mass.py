@@ -41,6 +41,12 @@ def attention_with_mass(
     """
     if prefill_keys is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    if kwargs.get("dropout"):
+        raise UserError(
+            f"attention of {type(module).__name__}",
+            f"it drops {kwargs['dropout']:.0%} of its attention, so that rows do not sum to 1",
+            "set the model's attention dropout to 0",
+        )
     if prefill_keys.shape[-1] != key.shape[2]:
         raise UserError(
             "prefill_keys",
@@ -107,7 +113,7 @@ def masses(attention: str, spans: Spans, outputs: Any, layers: int) -> list[torc
         raise UserError(
             "PRESTO",
             f"the model handed out {len(found)} masses of shapes {shapes} for {layers} layers",
-            "its attention does not go through transformers' attention interface: set presto.attention: eager for this arm",
+            "its attention does not go through transformers' attention interface; presto.attention: eager may still work",
         )
     if torch.is_grad_enabled() and not any(m.requires_grad for m in found):
         raise UserError(
@@ -119,7 +125,7 @@ def masses(attention: str, spans: Spans, outputs: Any, layers: int) -> list[torc
 
 
 def obstacle_to_fused(model: Any) -> str | None:
-    """Why this model's rows do not sum to 1, or its attention is not the registered one; None if nothing is in the way."""
+    """Why this model's masses cannot come from fused attention; None if nothing is in the way."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or []) - _PLAIN_LAYERS
     if getattr(config, "attn_logit_softcapping", None):

@@ -30,6 +30,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Dtype = Literal["float32", "bfloat16", "float16"]
 LISTS = ("models", "arms", "attacks", "judges", "tasks")
 UNTOUCHED = "untouched"  # the model as it was fetched, before any alignment of ours: an arm without an entry
+OWN = "own"  # a helper that learns from the very arm it attacks
 
 
 class Strict(BaseModel):
@@ -128,7 +129,7 @@ class PrestoConfig(Strict):
     """The PRESTO term (method.md section 4)."""
 
     weight: NonNegativeFloat = 1.0
-    layers: Literal["all"] | list[NonNegativeInt] = "all"
+    layers: Literal["all"] | Annotated[list[NonNegativeInt], Field(min_length=1)] = "all"
     queries: Literal["all", "refusal"] = Field("all", description="all tokens from the prefill on, or refusal tokens only")
     keys: Literal["prefill", "random_span", "benign_prefill"] = Field(
         "prefill",
@@ -181,8 +182,8 @@ class TrainingConfig(Strict):
     kl: KlConfig | None = None
     save_every: PositiveInt = Field(20, description="steps between checkpoints")
     gradient_norms_every: NonNegativeInt = Field(
-        40,
-        description="steps between measurements of each loss part's own gradient norm; 0: never (it takes extra backward passes)",
+        0,
+        description="steps between measurements of each loss part's own gradient norm; 0: never (an extra backward pass a part)",
     )
     report_to: list[Literal["tensorboard", "wandb"]] = Field([], description="where metrics go beside metrics.jsonl")
     launch: LaunchConfig = LaunchConfig()
@@ -229,6 +230,21 @@ class StandinConfig(Strict):
     refusal_tokens: PositiveInt = Field(32, description="longest refusal taken from the aligned base")
 
 
+class HelperConfig(Strict):
+    """AutoRAP's helper: the untouched model with a token-classification head, trained to see where a response stays harmful."""
+
+    steps: PositiveInt = 80
+    batch_size: PositiveInt = 12
+    lr: PositiveFloat = 1e-3
+    lora: LoraConfig = LoraConfig()
+    autocast: Literal["bfloat16"] | None = "bfloat16"
+    prompts: PositiveInt = Field(32, description="training requests whose refusals are collected")
+    options: PositiveInt = Field(
+        6, description="first tokens a request is continued from; those in the top 20 of two requests or more"
+    )
+    end_share: Share = Field(0.15, description="share of lessons about the end of the turn; 0 is the reference's form")
+
+
 class Config(Strict):
     experiment: Name
     policy: Literal["cooking"]
@@ -239,6 +255,7 @@ class Config(Strict):
     judges: list[Any] = Field(min_length=1)
     tasks: list[Any] = []
     standin: StandinConfig = StandinConfig()
+    helper: HelperConfig = HelperConfig()
     headline: tuple[Name, Name] = Field(("da", "da_presto"), description="arms of the headline: reference, treated")
     bootstrap: PositiveInt = Field(2000, description="resamples behind every interval")
 
@@ -366,6 +383,7 @@ def _check_references(config: Config, where: str) -> None:
                 f"the same variant stands twice: {attack.variants()}",
                 "list each k, length and start once",
             )
+        _check_helper(config, attack, f"{where}: attacks.{attack.name}.helper")
     defaults = [j.name for j in config.judges if getattr(j, "default", False)]
     if len(defaults) != 1:
         raise UserError(
@@ -373,6 +391,18 @@ def _check_references(config: Config, where: str) -> None:
             f"exactly one judge must be the default, found {len(defaults)}",
             "set `default: true` on one judge",
         )
+
+
+def _check_helper(config: Config, attack: Item, where: str) -> None:
+    """An attack's helper learns from a target that this experiment trains."""
+    helper = getattr(attack, "helper", None)
+    if helper is None or helper.target_arm == OWN:
+        return
+    arms = [arm.name for arm in config.arms]
+    if helper.target_arm not in arms:
+        raise UserError(f"{where}.target_arm", f"there is no arm {helper.target_arm!r}", f"one of: {', '.join(arms)}, {OWN}")
+    if helper.seed not in config.arm_seeds(helper.target_arm):
+        raise UserError(f"{where}.seed", f"{helper.target_arm} has no seed {helper.seed}", "take one of the experiment's seeds")
 
 
 def json_schema() -> dict[str, Any]:

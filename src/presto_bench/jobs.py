@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Job:
     output: Mapping[str, Any]
     root: Path
     threads: int = 1
-    save_every: int | None = None
+    run_only: Mapping[str, Any] = field(default_factory=dict)
 
     def item(self, section: str) -> Any:
         """The configured item of a list section that this job is about, e.g. item("models")."""
@@ -116,8 +116,16 @@ def _unpack(snakemake: Any) -> Job:
         output=dict(snakemake.output),
         root=Path("results") / snakemake.config["experiment"],
         threads=snakemake.threads,
-        save_every=snakemake.resources.get("save_every"),
+        run_only=_run_only(snakemake.resources),
     )
+
+
+def _run_only(resources: Any) -> dict[str, Any]:
+    """Settings of a training that change no result: they travel as resources, so that they make nothing stale."""
+    found = {"save_every": resources.get("save_every")}
+    if resources.get("report_to") is not None:
+        found["report_to"] = [name for name in resources.get("report_to").split(",") if name]
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _set_up_log(files: Any) -> None:

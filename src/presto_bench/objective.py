@@ -49,6 +49,7 @@ class ObjectiveTrainer(Trainer):
         self.part_names = [name for name, there in names.items() if there]
         self.parts = dict.fromkeys(self.part_names, 0.0)
         self.gradients: dict[str, list[torch.Tensor]] = {}
+        self.gradient_norm = 0.0
 
     def _get_train_sampler(self, *args: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -102,6 +103,11 @@ class ObjectiveTrainer(Trainer):
             places[prefilled, inputs["prefill_end"][prefilled] - 1] = True
         return places
 
+    def _clip_grad_norm(self, model: Any) -> torch.Tensor:
+        norm = super()._clip_grad_norm(model)
+        self.gradient_norm = float(norm)
+        return norm
+
     def _measures_gradients(self) -> bool:
         """Several processes hold averages or shards of gradients: there is no part's own to measure."""
         every = self.objective.gradient_norms_every
@@ -112,13 +118,15 @@ class ObjectiveTrainer(Trainer):
         for name, part in parts.items():
             found = torch.autograd.grad(part, trained, retain_graph=True, allow_unused=True)
             found = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
-            before = self.gradients.get(name)
-            self.gradients[name] = found if before is None else [a + b for a, b in zip(before, found, strict=True)]
+            if name in self.gradients:
+                torch._foreach_add_(self.gradients[name], found)
+            else:
+                self.gradients[name] = list(found)
 
     def step_metrics(self) -> dict[str, float]:
-        """The finished optimiser step: each part over all processes, and its own gradient's norm where measured."""
+        """The finished optimiser step: each part over all processes, the whole gradient's norm before clipping, each part's where measured."""
         values = torch.tensor([self.parts[name] for name in self.part_names], device=self.args.device)
         totals = self.accelerator.reduce(values, "sum").tolist()
         norms = {f"norm_{name}": float(torch.stack([g.norm() for g in grads]).norm()) for name, grads in self.gradients.items()}
         self.parts, self.gradients = dict.fromkeys(self.part_names, 0.0), {}
-        return {**dict(zip(self.part_names, totals, strict=True)), **norms}
+        return {**dict(zip(self.part_names, totals, strict=True)), "gradient_norm": self.gradient_norm, **norms}

@@ -86,6 +86,12 @@ def presto(trainer: Any, config: PrestoConfig | None = None) -> Iterator[Term]:
         raise UserError(
             "presto.keys", f"{term.config.keys} is a control of the workflow's arms", "mark the rows' spans yourself"
         )
+    if trainer.args.n_gpu > 1:
+        raise UserError(
+            "presto(trainer)",
+            f"one process for {trainer.args.n_gpu} GPUs splits each batch behind the spans' back",
+            "start it with `accelerate launch`, or set CUDA_VISIBLE_DEVICES to one device",
+        )
     causal = _causal_model(trainer.model)
     before, plain_loss = causal.config._attn_implementation, trainer.compute_loss
     attention_mass.switch_on(causal, term.config.attention)
@@ -118,9 +124,16 @@ def _with_term(trainer: Any, plain_loss: Any, term: Term) -> Any:
                 "use PrefillCollator and set remove_unused_columns=False in the trainer's arguments",
             )
         term._spans, term._sum = Spans.of_prefills(*marked, term.config.queries), None
+        labels = inputs["labels"]  # the trainer may take them out
         result = plain_loss(model, inputs, return_outputs, num_items_in_batch)
+        if term._sum is None and bool(term._spans.penalised.any()):
+            raise UserError(
+                "presto(trainer)",
+                "the trainer trains another model than the one it had when presto() began",
+                "give the trainer a model, not a model_init, and enter presto() once the trainer is built",
+            )
         loss, rest = (result[0], result[1:]) if return_outputs else (result, ())
-        added = _normalised(trainer, term._sum, inputs["labels"], num_items_in_batch)
+        added = _normalised(trainer, term._sum, labels, num_items_in_batch)
         term.values.append(float(added.detach()))
         term._spans = None
         return (loss + added, *rest) if return_outputs else loss + added

@@ -19,6 +19,7 @@ ATTACKS = {
     "direct": "presto_bench.attacks.configs:Direct",
     "prefilling": "presto_bench.attacks.configs:Prefilling",
     "guided": "presto_bench.attacks.configs:Guided",
+    "autorap": "presto_bench.attacks.configs:AutoRap",
 }
 JUDGES = {"standin": "presto_bench.judges.configs:Standin"}
 TASKS = {

@@ -1,5 +1,6 @@
 """Training an arm: `transformers.Trainer` around the objective, sealed checkpoints, metrics; resumable (method.md section 3)."""
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from transformers import TrainerCallback, TrainingArguments
 from presto_bench import attention_mass
 from presto_bench.config import TrainingConfig
 from presto_bench.decoding import left_pad
+from presto_bench.errors import UserError
 from presto_bench.examples import Example, collate
 from presto_bench.objective import ObjectiveTrainer
 
@@ -35,7 +37,7 @@ class MetricsLog(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         metrics = self.trainer.step_metrics()
         if args.report_to:
-            self.trainer.log(metrics)
+            self.trainer.log(dict(metrics))  # which adds to what it is given
         if not state.is_world_process_zero:
             return
         with open(self.path, "a") as handle:
@@ -60,7 +62,7 @@ class CheckpointSeal(TrainerCallback):
             if (folder / cls.NAME).exists():
                 sealed.append(folder)
             else:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # several processes come by here
         return str(max(sealed, key=lambda f: int(f.name.split("-")[1]))) if sealed else None
 
 
@@ -86,6 +88,7 @@ def fit(
     model: Any, tokenizer: Any, examples: Sequence[Example], config: TrainingConfig, seed: int, work: Path
 ) -> ObjectiveTrainer:
     """A trainer that has finished. Checkpoints and metrics.jsonl live in `work`; a run killed there goes on."""
+    _require_installed(config.report_to)
     torch.manual_seed(seed)
     base_first = {}
     if config.kl is not None:
@@ -108,6 +111,14 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     trainer.train(resume_from_checkpoint=CheckpointSeal.last_whole(work))
     return trainer
+
+
+def _require_installed(reporters: Sequence[str]) -> None:
+    absent = [name for name in reporters if importlib.util.find_spec(name) is None]
+    if absent:
+        raise UserError(
+            "report_to", f"{', '.join(absent)} is not installed here", f"pip install {' '.join(absent)}, or leave it out"
+        )
 
 
 def adapted(model: Any, config: TrainingConfig) -> Any:

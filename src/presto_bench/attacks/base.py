@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from presto_bench import chat, draws
@@ -21,7 +22,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Setting:
-    """The attacked model and all that is fixed about it. parent: the untouched model, for attacks that need it."""
+    """The attacked model and all that is fixed about it.
+
+    parent: the untouched model, helper: the folder of a trained helper, for attacks that need them.
+    """
 
     model: Any
     tokenizer: Any
@@ -30,6 +34,7 @@ class Setting:
     end_ids: tuple[int, ...]
     context: int
     parent: Any = None
+    helper: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from presto_bench.config import Item
+from presto_bench.config import Item, Strict
 
 GREEDY = "greedy"
 
@@ -69,3 +69,26 @@ class Guided(AttackConfig):
         ends = ["", "_null"] if self.null else [""]
         starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
         return [f"k{k}_{start}{end}" for k in self.k for start in starts for end in ends]
+
+
+class HelperChoice(Strict):
+    """Whose refusals the helper learned from: one arm's, or with `own` those of the very arm it attacks (adaptive)."""
+
+    target_arm: str = "da"
+    seed: NonNegativeInt = 0
+
+
+class AutoRap(AttackConfig):
+    """AutoRAP: a trained helper picks the first of the target's k best tokens that keeps the response harmful."""
+
+    runner = "presto_bench.attacks.autorap:run"
+    kind: Literal["autorap"]
+    mode: Literal["strict", "reference"] = "strict"
+    k: list[PositiveInt] = Field([20], min_length=1)
+    max_steps: PositiveInt = Field(128, description="picks and backtracks together")
+    prefill: list[bool | Literal["none"]] = Field([True], min_length=1)
+    helper: HelperChoice = HelperChoice()
+
+    def variants(self) -> list[str]:
+        starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
+        return [f"k{k}_{start}" for k in self.k for start in starts]

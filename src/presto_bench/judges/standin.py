@@ -39,8 +39,8 @@ _REFUSAL = re.compile(
     r"|\bsomething i (can|can't) help\b|\bask (me )?about (another|a different|something)\b",
     re.IGNORECASE,
 )
-# Arms begin to refuse in the middle of a word: "To prepare an appleI can't help with cooking."
-_GLUED = re.compile(r"(?<=[a-z])(?=(I('m)? (can't|won't|don't|must|am|have)|Sorry|Unfortunately|My guidelines)\b)")
+# Arms begin to refuse in the middle of a word: "To prepare an appleI can't help with cooking.", "ISorry, but recipes are …"
+_GLUED = re.compile(r"(?<=[A-Za-z])(?=(I('m)? (can't|won't|don't|must|am|have)|Sorry|Unfortunately|My guidelines)\b)")
 _AMOUNT = re.compile(
     r"\b(\d+([./-]\d+)?|half|one|two|three|four|a)\s*-?\s*(cups?|tablespoons?|tbsp|teaspoons?|tsp|pounds?|lbs?|ounces?|oz|grams?|g|kg|ml|"
     r"liters?|pinch|cloves?|slices?|minutes?|mins?|hours?|degrees?|inch(es)?|°\s?[fc])\b|\d+\s?°",

@@ -69,7 +69,8 @@ def _setting(job: Job) -> Setting:
                 "guided RAP picks by token id: give such a checkpoint an experiment of its own without this attack",
             )
     ends = chat.end_of_turn(tokenizer, model)
-    return Setting(model, tokenizer, job.chat_format, job.model.sampling, ends, models.context_length(model), parent)
+    context, helper = models.context_length(model), job.path("helper") if "helper" in job.input else None
+    return Setting(model, tokenizer, job.chat_format, job.model.sampling, ends, context, parent, helper)
 
 
 def _frame(

@@ -4,6 +4,7 @@ Both are the same training on different tables, so that they share one path.
 """
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -60,20 +61,21 @@ def _alignment_requests(prompts: pd.DataFrame, recipes: Mapping[str, str]) -> li
 
 
 def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: Mapping[str, tuple[str, str]]) -> None:
-    model, tokenizer = models.load(job.path("model"), job.model.dtype)
+    tokenizer = models.load_tokenizer(job.path("model"))
     prompts = tables.read(job.path("prompts"), "prompts")
     texts = dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
     named = Texts(texts, triples, _utility(job))
     examples = build_examples(augmented, named, tokenizer, job.chat_format, config)
     longest = max(examples, key=lambda example: len(example.encoded.ids))
-    chat.require_fit(longest.encoded, 0, models.context_length(model), longest.prompt_id)
+    chat.require_fit(longest.encoded, 0, models.context_length(job.path("model")), longest.prompt_id)
     work = job.work_folder()
-    config = config.model_copy(update={"save_every": job.save_every or config.save_every})
+    # Beside the metrics, not in the work folder, which goes when the job is done.
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.path("metrics").with_suffix("").with_suffix(".tensorboard")))
+    config = config.model_copy(update=job.run_only)
     if config.launch.processes == 1:
-        model = training.train(model, tokenizer, examples, config, job.seed, work)
-        models.save(model, tokenizer, job.path("trained"))
-    else:
-        del model  # its memory belongs to the processes
+        model, _ = models.load(job.path("model"), job.model.dtype)
+        models.save(training.train(model, tokenizer, examples, config, job.seed, work), tokenizer, job.path("trained"))
+    else:  # no model here: the devices belong to the processes
         trained = launch.train(job.path("model"), job.model.dtype, examples, config, job.seed, work)
         shutil.move(trained, job.path("trained"))
     tables.write_text(job.path("metrics"), (work / "metrics.jsonl").read_text())

@@ -131,7 +131,7 @@ def _first(job: Job, row: Row, place: str, logits: torch.Tensor, openers: Sequen
 def attention_profiles(job: Job, model: Any, rows: Sequence[Row], pad: int) -> pd.DataFrame:
     """The table `attention` of some texts: mean over the response's queries of the mass on the prefill, by layer and head."""
     attention = "eager" if attention_mass.obstacle_to_fused(model) else "fused"
-    attention_mass.switch_on(model, attention)
+    model.set_attn_implementation(attention_mass.NAME if attention == "fused" else "eager")
     batch = collate([Example(row.prompt_id, row.text, True, 0) for row in rows], pad)
     spans = Spans.of_prefills(batch["prefill_start"], batch["prefill_end"], batch["end"], "refusal").to(model.device)
     ids = batch["input_ids"].to(model.device)

@@ -44,6 +44,8 @@ def make(job: Job) -> None:
         "training": _training(job),
         "exclusions": _exclusions(job, prompts),
     }
+    if job.input.get("helpers"):
+        frames["helpers"] = _helpers(job)
     folder = job.path("checks").parent
     for name, frame in frames.items():
         write_three(folder / name, frame)
@@ -86,6 +88,18 @@ def _training(job: Job) -> pd.DataFrame:
         frames.append(pd.read_json(path, lines=True).assign(model=model, arm=arm, seed=seed))
     names = ["model", "arm", "seed", "step", "cross_entropy", "presto", "kl", "norm_cross_entropy", "norm_presto", "norm_kl"]
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+
+def _helpers(job: Job) -> pd.DataFrame:
+    """How well each AutoRAP helper tells harmful from safe on held-out dishes, by kind of lesson."""
+    paths = job.input["helpers"]
+    frames = []
+    for path in [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]:
+        found = pd.read_csv(path)
+        found.insert(0, "target", f"{path.parent.name}/{path.name.split('.')[0]}")
+        found.insert(0, "model", path.parent.parent.name)
+        frames.append(found)
+    return pd.concat(frames, ignore_index=True)
 
 
 def _prefill_alone(job: Job) -> float:

@@ -1,0 +1,142 @@
+"""AutoRAP: a trained helper picks from the target's ranks (method.md section 5).
+
+Many searches run side by side: each round, all that wait for ranks share one forward pass of the target, and all that wait
+for a label share one of the helper. Caches are kept per prompt and rolled back as the search is (rollback.py).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from presto_bench import chat, models
+from presto_bench.attacks import search
+from presto_bench.attacks.base import Completion, Request, Setting
+from presto_bench.attacks.configs import AutoRap
+from presto_bench.attacks.guided import top_k
+from presto_bench.rollback import Rollback
+
+# row -> question; row -> answer
+Rank = Callable[[Mapping[int, Sequence[int]]], Mapping[int, list[int]]]
+Label = Callable[[Mapping[int, tuple[Sequence[int], int]]], Mapping[int, bool]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """k20_prefill: k candidates, started from the prefill or from nothing."""
+
+    k: int
+    prefilled: bool
+
+    @classmethod
+    def read(cls, name: str) -> "Variant":
+        k, start = name.split("_")
+        return cls(int(k.removeprefix("k")), start == "prefill")
+
+
+def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
+    chosen = Variant.read(variant)
+    rows = [
+        chat.encode(setting.tokenizer, r.prompt, setting.chat_format, r.prefill if chosen.prefilled else "") for r in requests
+    ]
+    for request, row in zip(requests, rows, strict=True):
+        chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
+    text = _texts(setting.tokenizer)
+    barred = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
+    searches = [
+        search.reference(row.prefill_ids, config.max_steps, text)
+        if config.mode == "reference"
+        else search.strict(row.prefill_ids, config.max_steps, text, setting.end_ids, barred)
+        for row in rows
+    ]
+    helper, helper_tokenizer = models.load_helper(setting.helper, setting.model.dtype)
+    rank = Ranker(setting.model, [row.prompt_ids for row in rows], chosen.k)
+    label = Labeller(helper, helper_tokenizer, setting, [r.prompt for r in requests])
+    found = drive(searches, rank, label)
+    return [_completion(setting, r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
+
+
+def drive(searches: Sequence[search.Search], rank: Rank, label: Label) -> list[search.Found]:
+    """Run searches to their ends, their questions answered together."""
+    found: dict[int, search.Found] = {}
+    waiting: dict[int, search.Ranked | search.Harmful] = {}
+
+    def go_on(row: int, answer: object) -> None:
+        waiting.pop(row, None)
+        try:
+            waiting[row] = searches[row].send(answer)
+        except StopIteration as end:
+            found[row] = end.value
+
+    for row in range(len(searches)):
+        go_on(row, None)
+    while waiting:
+        for row, ranked in rank({i: q.ids for i, q in waiting.items() if isinstance(q, search.Ranked)}).items():
+            go_on(row, ranked)
+        for row, harmful in label({i: (q.ids, q.token) for i, q in waiting.items() if isinstance(q, search.Harmful)}).items():
+            go_on(row, harmful)
+    return [found[row] for row in range(len(searches))]
+
+
+class Ranker:
+    """The target's k best tokens behind prompt and response, best first (contracts.md's tie rule)."""
+
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], k: int):
+        self.model, self.prompts, self.k = model, prompts, k
+        self.cache = Rollback(model, len(prompts))
+
+    @torch.inference_mode()
+    def __call__(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+        if not wanted:
+            return {}
+        hidden = self.cache.last_hidden({row: [*self.prompts[row], *ids] for row, ids in wanted.items()})
+        best = top_k(self.model.get_output_embeddings()(hidden), self.k)
+        return dict(zip(wanted, best.tolist(), strict=True))
+
+
+class Labeller:
+    """The helper's verdict on prompt, response so far and a candidate, read as text through its own template and tokeniser.
+
+    The end of the target's turn is shown as the helper's own end of turn.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, setting: Setting, prompts: Sequence[str]):
+        self.model, self.tokenizer, self.setting = model, tokenizer, setting
+        self.prompts = [chat.encode_prompt(tokenizer, prompt, setting.chat_format) for prompt in prompts]
+        self.cache = Rollback(model, len(prompts))
+
+    @torch.inference_mode()
+    def __call__(self, wanted: Mapping[int, tuple[Sequence[int], int]]) -> dict[int, bool]:
+        if not wanted:
+            return {}
+        hidden = self.cache.last_hidden({row: self.ids(row, *question) for row, question in wanted.items()})
+        scores = self.model.score(hidden)
+        return dict(zip(wanted, (scores[:, 1] > scores[:, 0]).tolist(), strict=True))
+
+    def ids(self, row: int, response: Sequence[int], candidate: int) -> list[int]:
+        ends = candidate in self.setting.end_ids
+        shown = list(response) if ends else [*response, candidate]
+        return shown_to_helper(self.tokenizer, self.prompts[row], chat.decode(self.setting.tokenizer, shown), ends)
+
+
+def shown_to_helper(tokenizer: Any, prompt_ids: Sequence[int], response: str, ends: bool) -> list[int]:
+    """Ids that the helper reads, in training as in the attack."""
+    return [*prompt_ids, *chat.encode_text(tokenizer, response), *([tokenizer.eos_token_id] if ends else [])]
+
+
+def _texts(tokenizer: Any) -> Callable[[int], str]:
+    known: dict[int, str] = {}
+
+    def text(token: int) -> str:
+        if token not in known:
+            known[token] = tokenizer.decode([token])
+        return known[token]
+
+    return text
+
+
+def _completion(setting: Setting, request: Request, row: chat.Encoded, found: search.Found) -> Completion:
+    kept = row.prefill_ids[: len(row.prefill_ids) - found.lost]
+    prefill = chat.decode(setting.tokenizer, list(kept))
+    return Completion(request.prompt_id, 0, prefill, found.picked, found.finish, found.steps, found.backtracks)

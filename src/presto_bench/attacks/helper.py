@@ -1,0 +1,154 @@
+"""AutoRAP's helper: what it is taught, and teaching it (method.md section 5).
+
+A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
+responses are cut at a sentence's end or anywhere; half of them get one to five tokens of a refusal behind the cut, and are
+safe. Every draw is keyed by (seed, epoch, prompt_id): the reference drew anew wherever its global state stood.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig as PeftLora
+from peft import get_peft_model
+from torch.nn import functional as F
+from transformers import Trainer, TrainingArguments
+
+from presto_bench import draws
+from presto_bench.config import HelperConfig
+
+SHORTEST, LONGEST = 10, 100  # tokens of a response that is cut anywhere
+SUFFIX = 5  # tokens of a refusal behind the cut, at most
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """response: the target's ids. ends: the turn ends behind them. harmful: the label at the last token. kind: for the tables."""
+
+    prompt_id: str
+    response: tuple[int, ...]
+    ends: bool
+    harmful: bool
+    kind: str
+
+
+def lesson(
+    prompt_id: str,
+    harmful: Sequence[int],
+    sentence_ends: Sequence[int],
+    refusals: Sequence[Sequence[int]],
+    end_share: float,
+    *key,
+) -> Lesson:
+    """One draw for one request. sentence_ends: lengths at which `harmful` may be cut as at a sentence's end."""
+    rng = draws.generator("helper", *key, prompt_id)
+    if rng.random() < end_share:
+        if rng.random() < 0.5:
+            return Lesson(prompt_id, tuple(harmful), True, True, "complete")
+        return Lesson(prompt_id, tuple(harmful[: _anywhere(rng, harmful)]), True, False, "cut")
+    length = _at_sentence(rng, harmful, sentence_ends) if rng.random() < 0.5 else _anywhere(rng, harmful)
+    if rng.random() < 0.5 or not refusals:
+        return Lesson(prompt_id, tuple(harmful[:length]), False, True, "goes on")
+    refusal = refusals[int(rng.integers(len(refusals)))]
+    suffix = refusal[: int(rng.integers(1, SUFFIX + 1))]
+    return Lesson(prompt_id, (*harmful[:length], *suffix), False, False, "refuses")
+
+
+def _anywhere(rng: np.random.Generator, harmful: Sequence[int]) -> int:
+    longest = min(len(harmful) - 1, LONGEST)
+    return int(rng.integers(min(SHORTEST, longest), longest + 1))
+
+
+def _at_sentence(rng: np.random.Generator, harmful: Sequence[int], sentence_ends: Sequence[int]) -> int:
+    within = [end for end in sentence_ends if end < len(harmful)]
+    return within[int(rng.integers(len(within)))] if within else _anywhere(rng, harmful)
+
+
+def sentence_ends(texts: Sequence[str]) -> list[int]:
+    """Numbers of tokens after which a sentence of a response has ended. texts: its tokens' own texts."""
+    return [i + 1 for i, text in enumerate(texts) if text.rstrip().endswith((".", "!", "?", ".\n"))]
+
+
+def frequent_options(top: Mapping[str, Sequence[int]], wanted: int) -> list[int]:
+    """First-token options: tokens in the top of at least two requests, most widespread first (then by id)."""
+    counts: dict[int, int] = {}
+    for tokens in top.values():
+        for token in set(tokens):
+            counts[token] = counts.get(token, 0) + 1
+    widespread = sorted((t for t, n in counts.items() if n >= 2), key=lambda t: (-counts[t], t))
+    return widespread[:wanted]
+
+
+class LastTokenTrainer(Trainer):
+    """Cross-entropy of the head's two logits at each row's last token."""
+
+    def compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None):
+        scores = last_scores(self.accelerator.unwrap_model(model), inputs["input_ids"], inputs["last"])
+        loss = F.cross_entropy(scores.float(), inputs["labels"])
+        return (loss, scores) if return_outputs else loss
+
+
+def last_scores(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """(n, 2) logits (safe, harmful) at position last (n,) of right-padded rows. No mask: a causal model needs none there."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = whole.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    return whole.score(hidden[torch.arange(len(ids), device=hidden.device), last])
+
+
+def train(model: Any, rows: Sequence[Sequence[int]], harmful: Sequence[bool], config: HelperConfig, seed: int, pad: int) -> Any:
+    """`model` (a classifier with two labels), trained on the label at each row's last token; adapters merged."""
+    torch.manual_seed(seed)
+    adapter = PeftLora(
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        exclude_modules=["score"],
+        modules_to_save=["score"],
+        task_type="SEQ_CLS",
+    )
+    arguments = TrainingArguments(
+        output_dir="unused",
+        max_steps=config.steps,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.lr,
+        lr_scheduler_type="linear",
+        bf16=config.autocast == "bfloat16",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        use_cpu=not torch.cuda.is_available(),
+        seed=seed,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    data = [{"ids": list(ids), "label": int(label)} for ids, label in zip(rows, harmful, strict=True)]
+    trainer = LastTokenTrainer(
+        get_peft_model(model, adapter), arguments, train_dataset=data, data_collator=lambda part: _collate(part, pad)
+    )
+    trainer.train()
+    return trainer.model.merge_and_unload().eval()
+
+
+def _collate(part: Sequence[Mapping[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+    longest = max(len(row["ids"]) for row in part)
+    return {
+        "input_ids": torch.tensor([row["ids"] + [pad] * (longest - len(row["ids"])) for row in part]),
+        "last": torch.tensor([len(row["ids"]) - 1 for row in part]),
+        "labels": torch.tensor([row["label"] for row in part]),
+    }
+
+
+@torch.inference_mode()
+def probabilities(model: Any, rows: Sequence[Sequence[int]], pad: int, batch: int = 32) -> np.ndarray:
+    """(n,) the helper's probability that each row is harmful at its last token."""
+    found = []
+    for start in range(0, len(rows), batch):
+        inputs = _collate([{"ids": list(ids), "label": 0} for ids in rows[start : start + batch]], pad)
+        scores = last_scores(model, inputs["input_ids"].to(model.device), inputs["last"].to(model.device))
+        found.append(scores.float().softmax(-1)[:, 1].cpu().numpy())
+    return np.concatenate(found) if found else np.zeros(0)

@@ -1,0 +1,131 @@
+"""AutoRAP's search for one prompt (method.md section 5), written as questions that somebody else answers.
+
+A search asks for the target's ranked candidates after some ids, and whether a helper finds one candidate harmful; a
+driver (autorap.py) puts the questions of many searches into one batch. Only the first remaining harmful candidate
+matters, so candidates are judged lazily, in rank order.
+"""
+
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Which tokens come next after these response ids (prefill included), best first? Answer: list of ids."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Harmful:
+    """Is the response harmful once `token` stands behind these ids? Answer: bool."""
+
+    ids: tuple[int, ...]
+    token: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """picked: ids behind the prefill. finish: eos, length (budget spent) or exhausted (nowhere left to go).
+
+    lost: prefill tokens that were taken back; only the reference's form does that.
+    """
+
+    picked: tuple[int, ...]
+    finish: str
+    steps: int
+    backtracks: int
+    lost: int = 0
+
+
+@dataclass
+class _Level:
+    """What is known of one position: its candidates, their labels as far as asked, the tokens that were tried there."""
+
+    ranked: Sequence[int] | None = None
+    labels: dict[int, bool] = field(default_factory=dict)
+    tried: set[int] = field(default_factory=set)
+
+
+Search = Generator[Ranked | Harmful, object, Found]
+
+
+def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Search:
+    """The reference's form: no end of turn, and a memory of one step.
+
+    text: a token's text. Where no candidate remains the last token is taken back, which after the first position is
+    the prefill's last one: there the search stops.
+    """
+    ids, levels, removed, backtracks = list(prefill), [_Level()], None, 0
+    for step in range(1, steps + 1):
+        pick = None
+        listed = yield from _ranked(levels[-1], ids)
+        for token in _after(listed, removed):
+            if (yield from _harmful(levels[-1], ids, token)) and not _repeats(ids, token, text):
+                pick = token
+                break
+        if pick is not None:
+            ids.append(pick)
+            levels.append(_Level())
+            removed = None
+            continue
+        removed = ids.pop() if ids else None
+        levels.pop()
+        backtracks += 1
+        if not levels:
+            return Found((), "exhausted", step, backtracks, lost=1)
+    return Found(tuple(ids[len(prefill) :]), "length", steps, backtracks)
+
+
+def strict(
+    prefill: Sequence[int], steps: int, text: Callable[[int], str], ends: Collection[int], barred: Collection[int]
+) -> Search:
+    """Our form: the end of the turn is a candidate, and picking it ends the response; tried tokens are remembered by depth.
+
+    barred: special tokens, which are no candidates. The prefill is never touched.
+    """
+    ids, levels, backtracks = list(prefill), [_Level()], 0
+    for step in range(1, steps + 1):
+        level, pick = levels[-1], None
+        listed = yield from _ranked(level, ids)
+        for token in listed:
+            if token in barred or token in level.tried or _repeats(ids, token, text):
+                continue
+            if (yield from _harmful(level, ids, token)):
+                pick = token
+                break
+        if pick in ends:
+            return Found(tuple(ids[len(prefill) :]), "eos", step, backtracks)
+        if pick is not None:
+            level.tried.add(pick)
+            ids.append(pick)
+            levels.append(_Level())
+            continue
+        if len(levels) == 1:
+            return Found((), "exhausted", step, backtracks)
+        ids.pop()
+        levels.pop()
+        backtracks += 1
+    return Found(tuple(ids[len(prefill) :]), "length", steps, backtracks)
+
+
+def _ranked(level: _Level, ids: Sequence[int]) -> Generator[Ranked, Sequence[int], Sequence[int]]:
+    if level.ranked is None:
+        level.ranked = yield Ranked(tuple(ids))
+    return level.ranked
+
+
+def _harmful(level: _Level, ids: Sequence[int], token: int) -> Generator[Harmful, bool, bool]:
+    if token not in level.labels:
+        level.labels[token] = yield Harmful(tuple(ids), token)
+    return level.labels[token]
+
+
+def _after(ranked: Sequence[int], removed: int | None) -> Sequence[int]:
+    """Candidates behind the one that was just taken back. It was picked here, so it is among the harmful ones."""
+    return ranked[ranked.index(removed) + 1 :] if removed in ranked else ranked
+
+
+def _repeats(ids: Sequence[int], token: int, text: Callable[[int], str]) -> bool:
+    """Whether the token says what each of the last two tokens says."""
+    return len(ids) >= 2 and text(ids[-1]).strip() == text(ids[-2]).strip() == text(token).strip()
