@@ -56,7 +56,7 @@ rule tables:
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
         augmented=trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
-        helpers=[f"{helper}.validation.csv" for helper in helpers()],
+        validations=[f"{helper}.validation.csv" for helper in helpers()],
         metrics=trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
         completions=[f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
         grades=[f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge, attack, m, a, s in graded()],
@@ -70,15 +70,6 @@ rule tables:
         ],
         prefill_alone=rules.prefill_alone.output.prefill_alone,
     output:
-        **(
-            {
-                "helper_table": report(
-                    f"{RESULTS}/tables/helpers.csv", caption="../workflow/report/helpers.rst", category="1 Checks"
-                )
-            }
-            if helpers()
-            else {}
-        ),
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
         exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
         headline=report(f"{RESULTS}/tables/headline.txt", caption="../workflow/report/headline.rst", category="2 Result"),
@@ -90,6 +81,7 @@ rule tables:
         first=report(f"{RESULTS}/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
         attention_table=f"{RESULTS}/tables/attention.csv",
         training=f"{RESULTS}/tables/training.csv",
+        helpers=report(f"{RESULTS}/tables/helpers.csv", caption="../workflow/report/helpers.rst", category="1 Checks"),
         summary=f"{RESULTS}/summary.json",
     log:
         f"{RESULTS}/logs/tables.log",

@@ -42,10 +42,9 @@ def make(job: Job) -> None:
         "utility": utility.drop(columns="task_kind"),
         "attention": analysis.attention_profile(_all(job, "attention")),
         "training": _training(job),
+        "helpers": _helpers(job),
         "exclusions": _exclusions(job, prompts),
     }
-    if job.input.get("helpers"):
-        frames["helpers"] = _helpers(job)
     folder = job.path("checks").parent
     for name, frame in frames.items():
         write_three(folder / name, frame)
@@ -64,10 +63,14 @@ def write_three(stem: Path, frame: pd.DataFrame) -> None:
     tables.write_text(stem.with_suffix(".tex"), latex)
 
 
+def _paths(job: Job, name: str) -> list[Path]:
+    """Input files of a name; Snakemake hands out a single one as text."""
+    found = job.input.get(name, [])
+    return [Path(p) for p in ([found] if isinstance(found, str) else found)]
+
+
 def _all(job: Job, name: str) -> pd.DataFrame:
-    paths = job.input.get(name, [])
-    paths = [paths] if isinstance(paths, str) else list(paths)
-    frames = [tables.read(path, name) for path in paths]
+    frames = [tables.read(path, name) for path in _paths(job, name)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
 
 
@@ -80,26 +83,25 @@ def _utility(job: Job) -> pd.DataFrame:
 
 def _training(job: Job) -> pd.DataFrame:
     """Each optimiser step's loss, part by part, and the norm of each part's own gradient where it was measured."""
-    paths = job.input.get("metrics", [])
     frames = []
-    for path in [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]:
+    for path in _paths(job, "metrics"):
         model, arm = path.parent.parent.name, path.parent.name
         seed = int(path.name.split(".")[0].removeprefix("seed"))
         frames.append(pd.read_json(path, lines=True).assign(model=model, arm=arm, seed=seed))
-    names = ["model", "arm", "seed", "step", "cross_entropy", "presto", "kl", "norm_cross_entropy", "norm_presto", "norm_kl"]
+    names = ["model", "arm", "seed", "step", "cross_entropy", "presto", "kl", "gradient_norm", "norm_cross_entropy", "norm_presto", "norm_kl"]
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
 
 
 def _helpers(job: Job) -> pd.DataFrame:
     """How well each AutoRAP helper tells harmful from safe on held-out dishes, by kind of lesson."""
-    paths = job.input["helpers"]
     frames = []
-    for path in [Path(p) for p in ([paths] if isinstance(paths, str) else paths)]:
+    for path in _paths(job, "validations"):
         found = pd.read_csv(path)
         found.insert(0, "target", f"{path.parent.name}/{path.name.split('.')[0]}")
         found.insert(0, "model", path.parent.parent.name)
         frames.append(found)
-    return pd.concat(frames, ignore_index=True)
+    columns = ["model", "target", "kind", "n", "accuracy", "probability", "refusals_dropped"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
 def _prefill_alone(job: Job) -> float:
@@ -142,11 +144,11 @@ def _first_tokens(frame: pd.DataFrame) -> pd.DataFrame:
 def _exclusions(job: Job, prompts: pd.DataFrame) -> pd.DataFrame:
     """Requests by model, role and split: how many were asked, and how many the untouched model answered well enough."""
     parts: Sequence[pd.DataFrame] = []
-    for path in job.input["answers"] if not isinstance(job.input["answers"], str) else [job.input["answers"]]:
+    for path in _paths(job, "answers"):
         answers = tables.read(path, "answers").merge(prompts, on="prompt_id")
         counts = answers.groupby(["role", "split"], as_index=False).agg(
             asked=("kept", "size"), kept=("kept", "sum"), unfinished=("finish", lambda f: int((f != "eos").sum()))
         )
-        counts.insert(0, "model", Path(path).parent.name)
+        counts.insert(0, "model", path.parent.name)
         parts = [*parts, counts]
     return pd.concat(parts, ignore_index=True)
