@@ -88,7 +88,19 @@ def _training(job: Job) -> pd.DataFrame:
         model, arm = path.parent.parent.name, path.parent.name
         seed = int(path.name.split(".")[0].removeprefix("seed"))
         frames.append(pd.read_json(path, lines=True).assign(model=model, arm=arm, seed=seed))
-    names = ["model", "arm", "seed", "step", "cross_entropy", "presto", "kl", "gradient_norm", "norm_cross_entropy", "norm_presto", "norm_kl"]
+    names = [
+        "model",
+        "arm",
+        "seed",
+        "step",
+        "cross_entropy",
+        "presto",
+        "kl",
+        "gradient_norm",
+        "norm_cross_entropy",
+        "norm_presto",
+        "norm_kl",
+    ]
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
 
 
