@@ -145,7 +145,17 @@ def attack_inputs(wildcards):
         inputs["parent"] = untouched(wildcards)
     if getattr(attack, "helper", None):
         inputs["helper"] = helper_folder(wildcards, attack.helper)
+    if getattr(attack, "sessions", None):
+        inputs["sessions"] = session_files(wildcards, attack.sessions)
     return inputs
+
+
+def session_files(wildcards, folder):
+    """What people recorded on one arm; a new session makes its attack stale."""
+    from pathlib import Path
+
+    own = Path(folder) / wildcards.model / wildcards.arm / f"seed{wildcards.seed}"
+    return sorted(str(path) for path in own.glob("*/*.jsonl"))
 
 
 def helper_folder(wildcards, helper):

@@ -286,6 +286,19 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
+def read(path: Path) -> Config:
+    """The config in a YAML file, checked."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(path, "there is no such config", "name one with --config") from error
+    except yaml.YAMLError as error:
+        raise UserError(path, f"not readable as YAML: {error}", "mend its syntax") from error
+    return load(raw, str(path))
+
+
 def load(raw: dict[str, Any], where: str = "config") -> Config:
     """Check `raw` and build the Config; the first mistakes are named with their keys and the mend."""
     lists = {section: _items(section, raw.get(section, []), where) for section in LISTS}

@@ -48,6 +48,11 @@ class Job:
         found = self.input[name] if name in self.input else self.output[name]
         return Path(found)
 
+    def paths(self, name: str) -> list[Path]:
+        """Input files of a name, none if there is no such input; Snakemake hands out a single one as text."""
+        found = self.input.get(name, [])
+        return [Path(p) for p in ([found] if isinstance(found, str) else found)]
+
     @cached_property
     def model(self) -> config.ModelConfig:
         return self.item("models")

@@ -20,6 +20,7 @@ ATTACKS = {
     "prefilling": "presto_bench.attacks.configs:Prefilling",
     "guided": "presto_bench.attacks.configs:Guided",
     "autorap": "presto_bench.attacks.configs:AutoRap",
+    "human": "presto_bench.attacks.configs:Human",
 }
 JUDGES = {"standin": "presto_bench.judges.configs:Standin"}
 TASKS = {

@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from presto_bench import chat, draws
 from presto_bench.config import SamplingConfig
 from presto_bench.decoding import Continuation, continue_rows, sampling_processors
+from presto_bench.standin import policy
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Request:
 class Setting:
     """The attacked model and all that is fixed about it.
 
-    parent: the untouched model, helper: the folder of a trained helper, for attacks that need them.
+    parent: the untouched model, helper: the folder of a trained helper, sessions: files that people recorded, for
+    attacks that need them. weights: hash of the model's folder.
     """
 
     model: Any
@@ -35,6 +39,8 @@ class Setting:
     context: int
     parent: Any = None
     helper: Path | None = None
+    sessions: tuple[str, ...] = ()
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,14 @@ class Completion:
 
 # (config, variant, one batch of requests, setting) -> completions, any number a request.
 Attack = Callable[[Any, str, Sequence[Request], Setting], list[Completion]]
+
+
+def held_out_requests(prompts: pd.DataFrame, answers: pd.DataFrame, prefills: pd.DataFrame) -> list[Request]:
+    """The cooking requests of the test split that the untouched model can answer, with prefill and swapped twin."""
+    kept = set(answers.loc[answers["kept"], "prompt_id"])
+    chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "test") & prompts["prompt_id"].isin(kept)]
+    prefill, twins = prefills.set_index("prompt_id")["prefill"], policy.swapped(chosen)
+    return [Request(r.prompt_id, r.prompt, prefill[r.prompt_id], twins[r.prompt_id]) for r in chosen.itertuples()]
 
 
 def greedily(setting: Setting) -> Setting:

@@ -92,3 +92,16 @@ class AutoRap(AttackConfig):
     def variants(self) -> list[str]:
         starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
         return [f"k{k}_{start}" for k in self.k for start in starts]
+
+
+class Human(AttackConfig):
+    """Human RAP: people pick from the target's ranks in a terminal (`presto-bench rap`); their recorded sessions are the input."""
+
+    runner = "presto_bench.attacks.human:run"
+    kind: Literal["human"]
+    sessions: str = Field(description="folder of the sessions: <model>/<arm>/seed<n>/<person>/<prompt_id>.jsonl")
+    k: PositiveInt = 20
+    max_steps: PositiveInt = Field(256, description="picks and backtracks together")
+
+    def variants(self) -> list[str]:
+        return [f"k{self.k}"]

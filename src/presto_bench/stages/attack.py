@@ -11,17 +11,16 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import chat, models, registry, tables
-from presto_bench.attacks.base import Completion, Request, Setting
+from presto_bench.attacks.base import Completion, Request, Setting, held_out_requests
 from presto_bench.errors import UserError
-from presto_bench.jobs import Job
-from presto_bench.standin import policy
+from presto_bench.jobs import Job, content_hash
 
 log = logging.getLogger("presto_bench")
 
 
 def make(job: Job) -> None:
     attack = job.item("attacks")
-    setting, requests = _setting(job), held_out_requests(job)
+    setting, requests = _setting(job), _requests(job)
     run = registry.runner(attack)
     batches = [requests[i : i + attack.batch_size] for i in range(0, len(requests), attack.batch_size)]
     work = job.work_folder()
@@ -40,21 +39,19 @@ def make(job: Job) -> None:
     tables.write(job.path("completions"), "completions", merged)
 
 
-def held_out_requests(job: Job) -> list[Request]:
-    """The cooking requests of the test split that the untouched model can answer, with prefill and swapped twin."""
-    prompts = tables.read(job.path("prompts"), "prompts")
-    answers = tables.read(job.path("answers"), "answers")
-    prefills = tables.read(job.path("prefills"), "prefills").set_index("prompt_id")["prefill"]
-    kept = set(answers.loc[answers["kept"], "prompt_id"])
-    chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "test") & prompts["prompt_id"].isin(kept)]
-    if chosen.empty:
+def _requests(job: Job) -> list[Request]:
+    found = held_out_requests(
+        tables.read(job.path("prompts"), "prompts"),
+        tables.read(job.path("answers"), "answers"),
+        tables.read(job.path("prefills"), "prefills"),
+    )
+    if not found:
         raise UserError(
             job.path("answers"),
             "no test request is left to attack",
             "lower standin.answers.min_score or raise standin.dishes.test",
         )
-    twins = policy.swapped(chosen)
-    return [Request(r.prompt_id, r.prompt, prefills[r.prompt_id], twins[r.prompt_id]) for r in chosen.itertuples()]
+    return found
 
 
 def _setting(job: Job) -> Setting:
@@ -69,8 +66,18 @@ def _setting(job: Job) -> Setting:
                 "guided RAP picks by token id: give such a checkpoint an experiment of its own without this attack",
             )
     ends = chat.end_of_turn(tokenizer, model)
-    context, helper = models.context_length(model), job.path("helper") if "helper" in job.input else None
-    return Setting(model, tokenizer, job.chat_format, job.model.sampling, ends, context, parent, helper)
+    return Setting(
+        model,
+        tokenizer,
+        job.chat_format,
+        job.model.sampling,
+        ends,
+        models.context_length(model),
+        parent=parent,
+        helper=job.path("helper") if "helper" in job.input else None,
+        sessions=tuple(job.paths("sessions")),
+        weights=content_hash(job.path("model")),
+    )
 
 
 def _frame(

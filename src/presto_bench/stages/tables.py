@@ -63,14 +63,8 @@ def write_three(stem: Path, frame: pd.DataFrame) -> None:
     tables.write_text(stem.with_suffix(".tex"), latex)
 
 
-def _paths(job: Job, name: str) -> list[Path]:
-    """Input files of a name; Snakemake hands out a single one as text."""
-    found = job.input.get(name, [])
-    return [Path(p) for p in ([found] if isinstance(found, str) else found)]
-
-
 def _all(job: Job, name: str) -> pd.DataFrame:
-    frames = [tables.read(path, name) for path in _paths(job, name)]
+    frames = [tables.read(path, name) for path in job.paths(name)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
 
 
@@ -84,7 +78,7 @@ def _utility(job: Job) -> pd.DataFrame:
 def _training(job: Job) -> pd.DataFrame:
     """Each optimiser step's loss, part by part, and the norm of each part's own gradient where it was measured."""
     frames = []
-    for path in _paths(job, "metrics"):
+    for path in job.paths("metrics"):
         model, arm = path.parent.parent.name, path.parent.name
         seed = int(path.name.split(".")[0].removeprefix("seed"))
         frames.append(pd.read_json(path, lines=True).assign(model=model, arm=arm, seed=seed))
@@ -107,7 +101,7 @@ def _training(job: Job) -> pd.DataFrame:
 def _helpers(job: Job) -> pd.DataFrame:
     """How well each AutoRAP helper tells harmful from safe on held-out dishes, by kind of lesson."""
     frames = []
-    for path in _paths(job, "validations"):
+    for path in job.paths("validations"):
         found = pd.read_csv(path)
         found.insert(0, "target", f"{path.parent.name}/{path.name.split('.')[0]}")
         found.insert(0, "model", path.parent.parent.name)
@@ -156,7 +150,7 @@ def _first_tokens(frame: pd.DataFrame) -> pd.DataFrame:
 def _exclusions(job: Job, prompts: pd.DataFrame) -> pd.DataFrame:
     """Requests by model, role and split: how many were asked, and how many the untouched model answered well enough."""
     parts: Sequence[pd.DataFrame] = []
-    for path in _paths(job, "answers"):
+    for path in job.paths("answers"):
         answers = tables.read(path, "answers").merge(prompts, on="prompt_id")
         counts = answers.groupby(["role", "split"], as_index=False).agg(
             asked=("kept", "size"), kept=("kept", "sum"), unfinished=("finish", lambda f: int((f != "eos").sum()))

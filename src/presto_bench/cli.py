@@ -1,0 +1,64 @@
+"""`presto-bench rap`: human RAP in a terminal, on an arm that an experiment has trained."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from presto_bench import config as configs
+from presto_bench.errors import UserError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="presto-bench", description="Tools beside the workflow.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    rap = commands.add_parser("rap", help="pick from a model's ranks by hand; sessions are recorded and graded by the workflow")
+    rap.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    rap.add_argument("--person", required=True, help="a name for whoever picks; it becomes a folder")
+    rap.add_argument("--arm", required=True)
+    rap.add_argument("--model", help="needed where the config has several")
+    rap.add_argument("--seed", type=int, default=0)
+    rap.add_argument("--attack", help="the config's attack of kind human; needed where it has several")
+    rap.add_argument("--requests", type=int, default=20, help="how many held-out requests to work on")
+    try:
+        return sessions(parser.parse_args(words))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def sessions(arguments: argparse.Namespace) -> int:
+    """One screen after the other; a finished session is not opened again, an unfinished one goes on."""
+    config = configs.read(arguments.config)
+    model = _one(config.models, arguments.model, "--model", "model")
+    attack = _one([a for a in config.attacks if a.kind == "human"], arguments.attack, "--attack", "attack of kind human")
+    results = Path("results") / config.experiment
+    folder = results / "models" / model.name / arguments.arm / f"seed{arguments.seed}"
+    if not folder.is_dir():
+        raise UserError(folder, "this arm is not trained yet", f"run: snakemake --cores all {folder}")
+
+    from presto_bench.rap_screen import RapScreen  # torch and the screen only once the words are right
+    from presto_bench.rap_tasks import tasks
+
+    for number, task in enumerate(tasks(results, folder, model, attack, arguments, datetime.now(UTC).isoformat()), 1):
+        if RapScreen(task).run() == "quit":
+            print(f"quit at request {number}; the same command goes on there")
+            return 0
+    print("all requests are done; run snakemake to grade them")
+    return 0
+
+
+def _one(items: Sequence[Any], name: str | None, option: str, what: str) -> Any:
+    found = [item for item in items if name in (None, item.name)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(item.name for item in items) or "none"
+    raise UserError(
+        option, f"the config's {what}s are: {names}", f"name one with {option}" if items else f"add an {what} to the config"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
