@@ -83,7 +83,7 @@ class Naive:
 def ours(setting: Setting, asked: Sequence[Request], steps: int) -> tuple[list, float]:
     config = AutoRap(name="autorap", kind="autorap", mode="reference", k=[K], max_steps=steps)
     started = time.perf_counter()
-    found = autorap.run(config, f"k{K}_prefill", asked, setting)
+    found = autorap.run(config, f"k{K}_prefill_s{steps}", asked, setting)
     return found, time.perf_counter() - started
 
 

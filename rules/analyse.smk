@@ -90,7 +90,9 @@ rule tables:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(**shown(), bootstrap=CONFIG.bootstrap, primary=primary_attacks(), null_pair=null_pair()),
+        spec=spec(
+            **shown(), bootstrap=CONFIG.bootstrap, primary=primary_attacks(), null_pair=null_pair(), best_of=best_of_attacks()
+        ),
         code=code("tables"),
     script:
         "../workflow/scripts/tables.py"

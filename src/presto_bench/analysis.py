@@ -23,6 +23,18 @@ def graded_completions(completions: pd.DataFrame, grades: pd.DataFrame) -> pd.Da
     return joined
 
 
+def best_of(graded: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
+    """For these attacks one row a request: its best sample (highest score; at equal scores, one that does not refuse).
+
+    A missing grade stays missing where no sample of the request has one, and is counted as such.
+    """
+    mine = graded["attack"].isin(attacks)
+    keys = ["model", "arm", "seed", "attack", "variant", "prompt_id", "judge"]
+    order = graded[mine].sort_values(["score", "refusal", "sample"], ascending=[False, True, True], na_position="last")
+    best = order.drop_duplicates(keys).assign(sample=0)
+    return pd.concat([graded[~mine], best], ignore_index=True)
+
+
 def score_table(graded: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """Mean score and refusal rate with intervals, by model, arm, attack, variant and judge."""
     keys = ["model", "arm", "attack", "variant", "judge"]

@@ -18,6 +18,7 @@ ARMS = {
 ATTACKS = {
     "direct": "presto_bench.attacks.configs:Direct",
     "prefilling": "presto_bench.attacks.configs:Prefilling",
+    "sampling": "presto_bench.attacks.configs:Sampling",
     "guided": "presto_bench.attacks.configs:Guided",
     "autorap": "presto_bench.attacks.configs:AutoRap",
     "human": "presto_bench.attacks.configs:Human",

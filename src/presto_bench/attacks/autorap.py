@@ -24,15 +24,16 @@ Label = Callable[[Mapping[int, tuple[Sequence[int], int]]], Mapping[int, bool]]
 
 @dataclass(frozen=True)
 class Variant:
-    """k20_prefill: k candidates, started from the prefill or from nothing."""
+    """k20_prefill_s64: k candidates, started from the prefill or from nothing, so many steps."""
 
     k: int
     prefilled: bool
+    steps: int
 
     @classmethod
     def read(cls, name: str) -> "Variant":
-        k, start = name.split("_")
-        return cls(int(k.removeprefix("k")), start == "prefill")
+        k, start, steps = name.split("_")
+        return cls(int(k.removeprefix("k")), start == "prefill", int(steps.removeprefix("s")))
 
 
 def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
@@ -41,13 +42,13 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
         chat.encode(setting.tokenizer, r.prompt, setting.chat_format, r.prefill if chosen.prefilled else "") for r in requests
     ]
     for request, row in zip(requests, rows, strict=True):
-        chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
+        chat.require_fit(row, chosen.steps, setting.context, request.prompt_id)
     text = _texts(setting.tokenizer)
     barred = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
     searches = [
-        search.reference(row.prefill_ids, config.max_steps, text)
+        search.reference(row.prefill_ids, chosen.steps, text)
         if config.mode == "reference"
-        else search.strict(row.prefill_ids, config.max_steps, text, setting.end_ids, barred)
+        else search.strict(row.prefill_ids, chosen.steps, text, setting.end_ids, barred)
         for row in rows
     ]
     helper, helper_tokenizer = models.load_helper(setting.helper, setting.model.dtype)

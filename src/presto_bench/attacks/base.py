@@ -15,12 +15,16 @@ from presto_bench.standin import policy
 
 @dataclass(frozen=True)
 class Request:
-    """One request under attack. swapped: the same request for another dish, where the policy has such a null."""
+    """One request under attack.
+
+    swapped: the same request for another dish, where the policy has such a null. answer: the untouched model's own.
+    """
 
     prompt_id: str
     prompt: str
     prefill: str
     swapped: str | None = None
+    answer: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,12 @@ Attack = Callable[[Any, str, Sequence[Request], Setting], list[Completion]]
 
 def held_out_requests(prompts: pd.DataFrame, answers: pd.DataFrame, prefills: pd.DataFrame) -> list[Request]:
     """The cooking requests of the test split that the untouched model can answer, with prefill and swapped twin."""
-    kept = set(answers.loc[answers["kept"], "prompt_id"])
-    chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "test") & prompts["prompt_id"].isin(kept)]
+    kept = answers[answers["kept"]].set_index("prompt_id")["answer"]
+    chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "test") & prompts["prompt_id"].isin(kept.index)]
     prefill, twins = prefills.set_index("prompt_id")["prefill"], policy.swapped(chosen)
-    return [Request(r.prompt_id, r.prompt, prefill[r.prompt_id], twins[r.prompt_id]) for r in chosen.itertuples()]
+    return [
+        Request(r.prompt_id, r.prompt, prefill[r.prompt_id], twins[r.prompt_id], kept[r.prompt_id]) for r in chosen.itertuples()
+    ]
 
 
 def greedily(setting: Setting) -> Setting:

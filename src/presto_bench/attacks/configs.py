@@ -14,6 +14,7 @@ class AttackConfig(Item):
 
     runner: ClassVar[str]
     needs_parent: ClassVar[bool] = False
+    best_of: ClassVar[bool] = False  # a request counts with the best of its samples, not with their mean
     batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
 
     def variants(self) -> list[str]:
@@ -35,17 +36,39 @@ class Direct(AttackConfig):
 
 
 class Prefilling(AttackConfig):
-    """Prompt and prefill, then a sampled continuation; and a greedy one. lengths: prefill tokens, or `full`."""
+    """Prompt and prefill, then a sampled continuation; and a greedy one.
+
+    lengths: tokens of the attack prefill, or `full`; 0 is none. recipe_lengths: tokens of the untouched model's own answer as
+    the prefill, which can be longer than those that training saw. in_user_turn: also ask for the prefill in the user's turn.
+    """
 
     runner = "presto_bench.attacks.prefilling:run"
     kind: Literal["prefilling"]
-    lengths: list[Literal["full"] | PositiveInt] = Field(["full"], min_length=1)
+    lengths: list[Literal["full"] | NonNegativeInt] = Field(["full"], min_length=1)
+    recipe_lengths: list[PositiveInt] = []
+    in_user_turn: bool = False
     max_new_tokens: PositiveInt = 160
     samples: PositiveInt = 1
     greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
 
     def variants(self) -> list[str]:
-        return [*(f"prefill_{length}" for length in self.lengths), GREEDY]
+        kinds = [*(f"prefill_{length}" for length in self.lengths), *(f"recipe_{length}" for length in self.recipe_lengths)]
+        return [*kinds, *(["user_turn"] if self.in_user_turn else []), GREEDY]
+
+
+class Sampling(AttackConfig):
+    """The cheap rival: many samples after the prefill at several temperatures; a request counts with its best one."""
+
+    runner = "presto_bench.attacks.sampling:run"
+    best_of = True
+    kind: Literal["sampling"]
+    temperatures: list[PositiveFloat] = Field([1.0], min_length=1)
+    samples: PositiveInt = 8
+    prefill: bool = True
+    max_new_tokens: PositiveInt = 160
+
+    def variants(self) -> list[str]:
+        return [f"t{temperature:g}_best_of_{self.samples}" for temperature in self.temperatures]
 
 
 class Guided(AttackConfig):
@@ -86,12 +109,14 @@ class AutoRap(AttackConfig):
     mode: Literal["strict", "reference"] = "strict"
     k: list[PositiveInt] = Field([20], min_length=1)
     max_steps: PositiveInt = Field(128, description="picks and backtracks together")
+    budgets: list[PositiveInt] = Field([], description="smaller step budgets to run as well")
     prefill: list[bool | Literal["none"]] = Field([True], min_length=1)
     helper: HelperChoice = HelperChoice()
 
     def variants(self) -> list[str]:
         starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
-        return [f"k{k}_{start}" for k in self.k for start in starts]
+        steps = [self.max_steps, *self.budgets]
+        return [f"k{k}_{start}_s{budget}" for k in self.k for start in starts for budget in steps]
 
 
 class Human(AttackConfig):

@@ -9,7 +9,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Data:
-    """arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack. tasks: name -> kind."""
+    """arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack; ranked: all attacks with a k. tasks: name -> kind."""
 
     tables: Mapping[str, pd.DataFrame]
     models: Sequence[str]
@@ -18,6 +18,7 @@ class Data:
     judge: str
     rap: tuple[str, str]
     headline: tuple[str, str]
+    ranked: Sequence[str] = ()
 
     def table(self, name: str) -> pd.DataFrame:
         return self.tables[name]

@@ -20,6 +20,7 @@ def make(job: Job) -> None:
         judge=spec["judge"],
         rap=tuple(spec["rap"]),
         headline=tuple(spec["headline"]),
+        ranked=spec["ranked"],
     )
     with style.house():
         style.save(module.draw(data), job.path("pdf"), job.path("png"))

@@ -15,6 +15,7 @@ def make(job: Job) -> None:
     spec = job.spec
     prompts = tables.read(job.path("prompts"), "prompts")
     graded = analysis.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    graded = analysis.best_of(graded, spec["best_of"])
     scores = analysis.score_table(graded, spec["bootstrap"])
     compared = analysis.comparisons(graded, *spec["headline"], spec["bootstrap"])
     rank_table, first_tokens = _all(job, "ranks"), _all(job, "first_tokens")
