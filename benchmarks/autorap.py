@@ -21,8 +21,9 @@ from presto_bench import chat, models
 from presto_bench.attacks import autorap, search
 from presto_bench.attacks.base import Request, Setting
 from presto_bench.attacks.configs import AutoRap
-from presto_bench.attacks.guided import top_k
+from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.config import SamplingConfig, StandinConfig
+from presto_bench.ranks import top_k
 from presto_bench.standin import policy
 
 K = 20
@@ -55,7 +56,7 @@ class Naive:
         ended = token in self.setting.end_ids
         text = chat.decode(self.setting.tokenizer, list(ids) if ended else [*ids, token])
         prompt = chat.encode_prompt(self.tokenizer, self.request.prompt, self.setting.chat_format)
-        row = autorap.shown_to_helper(self.tokenizer, prompt, text, ended)
+        row = shown_to_helper(self.tokenizer, prompt, text, ended)
         hidden = self.helper.base_model(input_ids=torch.tensor([row]), use_cache=False).last_hidden_state[0, -1]
         safe, harm = self.helper.score(hidden).tolist()
         return harm > safe

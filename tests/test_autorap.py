@@ -10,8 +10,8 @@ from presto_bench import chat, models
 from presto_bench.attacks import autorap
 from presto_bench.attacks.base import Request, Setting
 from presto_bench.attacks.configs import AutoRap
-from presto_bench.attacks.guided import top_k
 from presto_bench.config import SamplingConfig
+from presto_bench.ranks import top_k
 
 FAMILIES = ["llama", "qwen3", "gemma3"]
 PROMPTS = ["How do I make pancakes?", "Soup?", "I want to make a very long and slow beef stew tonight."]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import LogitsProcessorList
 
 import tiny_model
-from presto_bench import chat, draws
+from presto_bench import chat, draws, ranks
 from presto_bench.attacks import direct, guided, prefilling, sampling
 from presto_bench.attacks.base import Request, Setting
 from presto_bench.attacks.configs import Direct, Guided, Prefilling, Sampling
@@ -161,5 +161,5 @@ def test_padding_is_invisible_to_a_repetition_penalty():
 
 @given(st.lists(st.lists(st.integers(-2, 2).map(float), min_size=9, max_size=9), min_size=1, max_size=4), st.integers(1, 9))
 def test_the_top_k_are_ordered_by_logit_then_id(rows, k):
-    found = guided.top_k(torch.tensor(rows), k).tolist()
+    found = ranks.top_k(torch.tensor(rows), k).tolist()
     assert found == [sorted(range(9), key=lambda i: (-row[i], i))[:k] for row in rows]

@@ -46,6 +46,7 @@ ALL = {
     "figure",
     "finetune",
     "grade",
+    "helper",
     "judge_check",
     "manifest",
     "prompts",
@@ -56,6 +57,11 @@ ALL = {
 }
 REACHES = {
     "presto.py": {"finetune", "ranks"},
+    "attention_mass.py": {"finetune", "ranks"},
+    "objective.py": {"finetune"},
+    "attacks/helper.py": {"helper"},
+    "attacks/search.py": set(),  # autorap's, which its attack adds
+    "rollback.py": set(),
     "training.py": {"finetune"},
     "augment.py": {"finetune"},
     "stats.py": {"tables", "judge_check"},  # judge_check writes its table as tables.py does
@@ -63,9 +69,9 @@ REACHES = {
     "figures/style.py": {"figure"},
     "figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "decoding.py": {"answers", "attack", "finetune", "refusals"},
+    "decoding.py": {"answers", "attack", "finetune", "helper", "refusals"},
     "judges/fluency.py": {"grade", "judge_check"},
-    "judges/standin.py": {"answers", "refusals"},  # grades get it with the judge's own entry
+    "judges/standin.py": {"answers", "helper", "refusals"},  # grades get it with the judge's own entry
     "stages/ranks.py": {"ranks"},
     "tables.py": ALL,
     "config.py": ALL,

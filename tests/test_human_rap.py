@@ -13,9 +13,9 @@ from presto_bench import chat, cli
 from presto_bench.attacks import human, sessions
 from presto_bench.attacks.base import Request, Setting
 from presto_bench.attacks.configs import Human
-from presto_bench.attacks.guided import top_k
 from presto_bench.config import SamplingConfig
 from presto_bench.errors import UserError
+from presto_bench.ranks import top_k
 from presto_bench.rap_screen import RapScreen, Task
 from presto_bench.rap_tasks import Candidates
 

@@ -83,6 +83,17 @@ class Job:
             log.info("going on from %s", self.work)
         return self.work
 
+    @property
+    def notes(self) -> list[str]:
+        """What this job's manifest is to say beside the usual, from before a kill too."""
+        file = self.work / "notes.txt"
+        return file.read_text().splitlines() if "key" in self.__dict__ and file.exists() else []
+
+    def note(self, what: str) -> None:
+        log.warning("%s", what)
+        with open(self.work_folder() / "notes.txt", "a") as handle:
+            handle.write(what + "\n")
+
 
 def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     """Run `stage` for a workflow script; a UserError ends the job with its message and no traceback."""
@@ -93,7 +104,8 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     try:
         stage(job)
         if "manifest" in job.output:
-            manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, time.time() - started)
+            seconds = time.time() - started
+            manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, seconds, job.notes)
     except UserError as error:
         log.error("%s", error)
         sys.exit(1)

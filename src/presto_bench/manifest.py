@@ -6,7 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,23 @@ PACKAGES = (
 )
 
 
-def write(path: str | Path, rule: str, wildcards: Mapping[str, str], spec: Any, code: str, seconds: float) -> None:
-    """The manifest of one job."""
+def write(
+    path: str | Path,
+    rule: str,
+    wildcards: Mapping[str, str],
+    spec: Any,
+    code: str,
+    seconds: float,
+    notes: Sequence[str] = (),
+) -> None:
+    """The manifest of one job. notes: what makes this run unlike another, such as a batch that had to shrink."""
     record = {
         "rule": rule,
         "wildcards": dict(wildcards),
         "spec": spec,
         "code": code,
         "seconds": round(seconds, 2),
+        "notes": list(notes),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         **environment(),
     }

@@ -44,9 +44,23 @@ def in_top(ranks: Sequence[int], k: int) -> float:
     return float((np.asarray(ranks) <= k).mean())
 
 
+def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
+    """(B, k) ids by logit descending, id ascending among equals (contracts.md's ranks), from (B, V).
+
+    torch.topk leaves open which of equal logits it takes, and sorting a whole vocabulary at each step is slow.
+    """
+    worst = logits.topk(k).values[:, -1:]
+    above, equal = logits > worst, logits == worst
+    room = k - above.sum(-1, keepdim=True)
+    chosen = above | (equal & (equal.cumsum(-1) <= room))
+    ids = chosen.nonzero()[:, 1].view(len(logits), k)  # ascending within a row, and exactly k of them
+    order = logits.gather(-1, ids).sort(dim=-1, descending=True, stable=True).indices
+    return ids.gather(-1, order)
+
+
 def top_ids(logits: torch.Tensor, k: int) -> list[int]:
-    """Ids of the k best of (V,) logits, by the same tie rule as the ranks."""
-    return logits.float().sort(descending=True, stable=True).indices[:k].tolist()
+    """Ids of the k best of (V,) logits."""
+    return top_k(logits[None], k)[0].tolist()
 
 
 def pfa_kl(first: torch.Tensor, after: torch.Tensor) -> float:

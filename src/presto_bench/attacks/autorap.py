@@ -14,7 +14,8 @@ from presto_bench import chat, models
 from presto_bench.attacks import search
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.attacks.configs import AutoRap
-from presto_bench.attacks.guided import top_k
+from presto_bench.attacks.helper import shown_to_helper
+from presto_bench.ranks import top_k
 from presto_bench.rollback import Rollback
 
 # row -> question; row -> answer
@@ -119,11 +120,6 @@ class Labeller:
         ends = candidate in self.setting.end_ids
         shown = list(response) if ends else [*response, candidate]
         return shown_to_helper(self.tokenizer, self.prompts[row], chat.decode(self.setting.tokenizer, shown), ends)
-
-
-def shown_to_helper(tokenizer: Any, prompt_ids: Sequence[int], response: str, ends: bool) -> list[int]:
-    """Ids that the helper reads, in training as in the attack."""
-    return [*prompt_ids, *chat.encode_text(tokenizer, response), *([tokenizer.eos_token_id] if ends else [])]
 
 
 def _texts(tokenizer: Any) -> Callable[[int], str]:

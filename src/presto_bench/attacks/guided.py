@@ -14,6 +14,7 @@ from presto_bench import chat
 from presto_bench.attacks.base import Completion, Request, Setting, completion
 from presto_bench.attacks.configs import Guided
 from presto_bench.decoding import continue_rows, left_pad, only
+from presto_bench.ranks import top_k
 
 
 class GuidedPick(LogitsProcessor):
@@ -46,20 +47,6 @@ class GuidedPick(LogitsProcessor):
             logits_to_keep=1,
         )
         return output.logits[:, -1]
-
-
-def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
-    """(B, k) ids by logit descending, id ascending among equals (contracts.md's ranks), from (B, V).
-
-    torch.topk leaves open which of equal logits it takes, and sorting a whole vocabulary at each step is slow.
-    """
-    worst = logits.topk(k).values[:, -1:]
-    above, equal = logits > worst, logits == worst
-    room = k - above.sum(-1, keepdim=True)
-    chosen = above | (equal & (equal.cumsum(-1) <= room))
-    ids = chosen.nonzero()[:, 1].view(len(logits), k)  # ascending within a row, and exactly k of them
-    order = logits.gather(-1, ids).sort(dim=-1, descending=True, stable=True).indices
-    return ids.gather(-1, order)
 
 
 def run(config: Guided, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:

@@ -16,7 +16,7 @@ from peft import get_peft_model
 from torch.nn import functional as F
 from transformers import Trainer, TrainingArguments
 
-from presto_bench import draws
+from presto_bench import chat, draws
 from presto_bench.config import HelperConfig
 
 SHORTEST, LONGEST = 10, 100  # tokens of a response that is cut anywhere
@@ -79,6 +79,11 @@ def frequent_options(top: Mapping[str, Sequence[int]], wanted: int) -> list[int]
             counts[token] = counts.get(token, 0) + 1
     widespread = sorted((t for t, n in counts.items() if n >= 2), key=lambda t: (-counts[t], t))
     return widespread[:wanted]
+
+
+def shown_to_helper(tokenizer: Any, prompt_ids: Sequence[int], response: str, ends: bool) -> list[int]:
+    """Ids that the helper reads, in training as in the attack."""
+    return [*prompt_ids, *chat.encode_text(tokenizer, response), *([tokenizer.eos_token_id] if ends else [])]
 
 
 class LastTokenTrainer(Trainer):

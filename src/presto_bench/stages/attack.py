@@ -6,9 +6,13 @@ part of the spec, and each row's draws are its own.
 
 import logging
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
 
 from presto_bench import chat, models, registry, tables
 from presto_bench.attacks.base import Completion, Request, Setting, held_out_requests
@@ -30,13 +34,28 @@ def make(job: Job) -> None:
             part = work / f"{variant}-{number:05d}.parquet"
             if not part.exists():
                 started = time.time()
-                completions = run(attack, variant, batch, setting)
+                completions = in_memory(partial(run, attack, variant, setting=setting), batch, job.note)
                 frame = _frame(job, attack.name, variant, completions, setting, (time.time() - started) / len(batch))
                 tables.write(part, "completions", frame)
                 log.info("%s: batch %d of %d", variant, number + 1, len(batches))
             parts.append(part)
     merged = pd.concat([tables.read(part, "completions") for part in parts], ignore_index=True)
     tables.write(job.path("completions"), "completions", merged)
+
+
+def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Sequence[Request], note: Callable[[str], None]):
+    """Completions of a batch; halved for as long as memory runs out. Such a run says so: its bytes need not be another's."""
+    try:
+        return run(batch)
+    except RuntimeError as error:
+        if len(batch) == 1 or not should_reduce_batch_size(error):
+            raise
+    # Out here the error's frames, and the memory they hold, are gone.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    half = len(batch) // 2
+    note(f"memory ran out with {len(batch)} prompts side by side: went on with {half}")
+    return in_memory(run, batch[:half], note) + in_memory(run, batch[half:], note)
 
 
 def _requests(job: Job) -> list[Request]:

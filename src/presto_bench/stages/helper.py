@@ -17,7 +17,7 @@ from transformers import LogitsProcessorList
 
 from presto_bench import chat, draws, models, ranks, tables
 from presto_bench.attacks import helper
-from presto_bench.attacks.autorap import shown_to_helper
+from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.config import HelperConfig
 from presto_bench.decoding import continue_rows, left_pad
 from presto_bench.errors import UserError
