@@ -49,6 +49,7 @@ def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
 
     torch.topk leaves open which of equal logits it takes, and sorting a whole vocabulary at each step is slow.
     """
+    k = min(k, logits.shape[-1])
     worst = logits.topk(k).values[:, -1:]
     above, equal = logits > worst, logits == worst
     room = k - above.sum(-1, keepdim=True)
