@@ -151,6 +151,7 @@ def _set_up_log(files: Any) -> None:
     if files:
         handlers.append(logging.FileHandler(files[0], mode="w"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
 
 
 def _set_threads(threads: int) -> None:
