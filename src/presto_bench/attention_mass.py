@@ -65,14 +65,19 @@ def _one_call(module, query, key, value, indicator, attention_mask, **kwargs):
     width = value.shape[-1]
     padded = [F.pad(x, (0, COLUMNS)) for x in (query, key)]
     output, _ = sdpa_attention_forward(module, *padded, torch.cat([value, indicator], -1), attention_mask, **kwargs)
-    return output[..., :width], output[..., width].transpose(1, 2)
+    return output[..., :width], _alone(output[..., width])
 
 
 def _two_calls(module, query, key, value, indicator, attention_mask, **kwargs):
     """For heads too wide for one more column: the same attention again, over the indicator alone."""
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     mass, _ = sdpa_attention_forward(module, query, key, indicator, attention_mask, **kwargs)
-    return output, mass[..., 0].transpose(1, 2)
+    return output, _alone(mass[..., 0])
+
+
+def _alone(mass: torch.Tensor) -> torch.Tensor:
+    """(B, H, T) from (B, T, H), copied: a view would keep the whole output alive until the step ends."""
+    return mass.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
 # Without the mask's own entry transformers passes no mask at all, silently (facts.md).

@@ -35,15 +35,20 @@ def response_log_probs(model: Any, rows: Sequence[chat.Encoded], pad: int) -> li
     ]
 
 
-@torch.inference_mode()
 def response_logits(model: Any, rows: Sequence[chat.Encoded], pad: int) -> list[torch.Tensor]:
-    """Of each row, logits (R, V) that predict its R response tokens. Right padding without a mask is exact for real tokens."""
+    """Of each row, logits (R, V) that predict its R response tokens."""
+    return logits_at(model, rows, [range(row.response_start - 1, len(row.ids) - 1) for row in rows], pad)
+
+
+@torch.inference_mode()
+def logits_at(model: Any, rows: Sequence[chat.Encoded], positions: Sequence[Sequence[int]], pad: int) -> list[torch.Tensor]:
+    """Of each row, logits (n, V) at its n ascending positions. Right padding without a mask is exact for real tokens."""
     width = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
     wanted = torch.zeros_like(ids, dtype=torch.bool)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
-        wanted[i, row.response_start - 1 : len(row.ids) - 1] = True
+        wanted[i, list(positions[i])] = True
     with logits_only_at(model, wanted):
         logits = model(input_ids=ids.to(model.device), use_cache=False).logits
-    return list(logits.split([len(row.response_ids) for row in rows]))
+    return list(logits.split([len(own) for own in positions]))

@@ -17,7 +17,7 @@ import torch
 from presto_bench import attention_mass, chat, models, ranks, tables
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, collate
-from presto_bench.forward import response_logits
+from presto_bench.forward import logits_at
 from presto_bench.jobs import Job
 from presto_bench.presto import Spans
 from presto_bench.standin import policy
@@ -32,7 +32,6 @@ class Row:
     role: str
     prompt_id: str
     text: chat.Encoded
-    bare: chat.Encoded
 
 
 def make(job: Job) -> None:
@@ -48,15 +47,15 @@ def make(job: Job) -> None:
     records, firsts = [], []
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
-        texts = response_logits(model, [row.text for row in part], tokenizer.eos_token_id)
-        # One pass with a single response token: its logits are the first-token distribution on the bare prompt.
-        bares = response_logits(model, [row.bare for row in part], tokenizer.eos_token_id)
-        for row, text, bare in zip(part, texts, bares, strict=True):
-            records += _records(job, row, text, bare[0], openers)
+        # The prompt's last position has the first-token distribution on the bare prompt: causal, whatever stands behind.
+        wanted = [[row.text.prefill_start - 1, *range(row.text.response_start - 1, len(row.text.ids) - 1)] for row in part]
+        found = logits_at(model, [row.text for row in part], wanted, tokenizer.eos_token_id)
+        for row, logits in zip(part, found, strict=True):
+            first, text = logits[0], logits[1:]
+            records += _records(job, row, text, first, openers)
             if row.role == "harmful_harmful":
                 firsts += [
-                    _first(job, row, place, logits, openers)
-                    for place, logits in (("first", bare[0]), ("after_prefill", text[0]))
+                    _first(job, row, place, where, openers) for place, where in (("first", first), ("after_prefill", text[0]))
                 ]
     attacked = [row for row in rows if row.role == "harmful_harmful"]
     attention = [
@@ -91,7 +90,7 @@ def _row(job: Job, tokenizer: Any, role: str, asked: Any, answer: str) -> Row | 
     if len(ids) <= PREFILL_TOKENS:
         return None
     text = chat.encode(tokenizer, asked.prompt, job.chat_format, ids[:PREFILL_TOKENS], ids[PREFILL_TOKENS:])
-    return Row(role, asked.prompt_id, text, chat.encode(tokenizer, asked.prompt, job.chat_format, "", ids[:1]))
+    return Row(role, asked.prompt_id, text)
 
 
 def _records(job: Job, row: Row, logits: torch.Tensor, first: torch.Tensor, openers: set[int]) -> list[dict[str, Any]]:
