@@ -15,6 +15,8 @@ from presto_bench.presto import Spans, presto_sum
 
 LAYERS, WIDTH, VOCABULARY = 2, 24, 300
 # Windows of 16 are narrower than the batch: Gemma 3 has a layer of each kind, Mistral windows alone.
+# transformers' norms run in float32; OLMo 2's stand right behind queries and keys, so that its gradients agree to that alone.
+RTOL = {"olmo2": 1e-6}
 FAMILIES = ["llama", "qwen3", "gemma3", "mistral_windowed", "olmo2"]
 
 
@@ -98,7 +100,7 @@ def assert_same(found, wanted, rtol=1e-9):
         if mine is None or theirs is None:
             assert mine is theirs
         else:
-            torch.testing.assert_close(mine, theirs, rtol=rtol, atol=1e-10)
+            torch.testing.assert_close(mine, theirs, rtol=rtol, atol=rtol / 10)
 
 
 @pytest.mark.parametrize("padding", ["none", "right", "left"])
@@ -111,7 +113,7 @@ def test_value_and_gradients_are_the_definitions(family, padding, rows, queries)
     found = fused(model, columns, ids, mask, queries)
     model.set_attn_implementation(naive_attention.NAME)
     wanted = loss_and_gradients(model, lambda out: naive_sum(out.attentions, columns, queries), ids, mask, columns)
-    assert_same(found, wanted)
+    assert_same(found, wanted, RTOL.get(family, 1e-9))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -123,7 +125,7 @@ def test_it_equals_the_references_prefill_minus_before_minus_after_plus_heads(fa
     found = fused(model, columns, ids, None)
     model.set_attn_implementation(naive_attention.NAME)
     wanted = loss_and_gradients(model, lambda out: reference_sum(out.attentions, columns), ids, None, columns)
-    assert_same(found, wanted)
+    assert_same(found, wanted, RTOL.get(family, 1e-9))
 
 
 def test_heads_too_wide_for_one_more_column_get_a_second_call():

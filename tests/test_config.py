@@ -88,6 +88,7 @@ def test_an_unquoted_yaml_null_key_means_the_key_null(raw_config):
 
 def test_untrained_arms_have_seed_zero_only(raw_config):
     raw_config["seeds"] = [3, 5]
+    raw_config["attacks"][-1]["helper"]["seed"] = 3
     loaded = config.load(raw_config)
     assert loaded.arm_seeds("base") == [0]
     assert loaded.arm_seeds("da") == [3, 5]

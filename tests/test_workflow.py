@@ -105,7 +105,7 @@ def test_changing_one_figure_reruns_that_figure(finished):
 def test_changing_the_house_style_reruns_figures_only(finished):
     undo = edit(finished, "src/presto_bench/figures/style.py", '"font.size": 9', '"font.size": 10')
     try:
-        assert finished.would_run() == {"figure": 6}
+        assert finished.would_run() == {"figure": 7}
     finally:
         undo()
 
@@ -121,7 +121,7 @@ def test_a_comment_in_the_package_reruns_nothing(finished):
 def test_an_attacks_setting_reruns_that_attack_and_what_follows(finished):
     undo = edit(finished, "config/tiny.yaml", "max_steps: 24", "max_steps: 25")
     try:
-        assert finished.would_run() == {"attack": 2, "grade": 2, "tables": 1, "figure": 6, "manifest": 1}
+        assert finished.would_run() == {"attack": 2, "grade": 2, "tables": 1, "figure": 7, "manifest": 1}
     finally:
         undo()
 
@@ -148,7 +148,7 @@ def test_a_new_arm_adds_its_jobs_and_the_aggregates(finished):
     arm = "attacks:\n"
     undo = edit(finished, "config/tiny.yaml", arm, "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\n" + arm)
     try:
-        expected = {"augment": 1, "finetune": 1, "attack": 1, "grade": 1, "ranks": 1, "tables": 1, "figure": 6, "manifest": 1}
+        expected = {"augment": 1, "finetune": 1, "attack": 1, "grade": 1, "ranks": 1, "tables": 1, "figure": 7, "manifest": 1}
         assert finished.would_run() == expected
     finally:
         undo()
