@@ -233,7 +233,7 @@ class StandinConfig(Strict):
 class HelperConfig(Strict):
     """AutoRAP's helper: the untouched model with a token-classification head, trained to see where a response stays harmful."""
 
-    steps: PositiveInt = 80
+    steps: PositiveInt = 60
     batch_size: PositiveInt = 12
     lr: PositiveFloat = 1e-3
     lora: LoraConfig = LoraConfig()

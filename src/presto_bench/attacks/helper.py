@@ -90,7 +90,8 @@ class LastTokenTrainer(Trainer):
     """Cross-entropy of the head's two logits at each row's last token."""
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None):
-        scores = last_scores(self.accelerator.unwrap_model(model), inputs["input_ids"], inputs["last"])
+        with self.accelerator.autocast():  # the trainer's own stands around the whole model's forward, which is not called
+            scores = last_scores(self.accelerator.unwrap_model(model), inputs["input_ids"], inputs["last"])
         loss = F.cross_entropy(scores.float(), inputs["labels"])
         return (loss, scores) if return_outputs else loss
 
