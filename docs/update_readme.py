@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RUN = ROOT / "results/standin"
 START, END = "<!-- demo: start (make readme) -->", "<!-- demo: end -->"
-FIGURES = ("pareto", "scores", "ranks", "attention", "headline", "training")
+FIGURES = ("pareto", "scores", "ranks", "attention", "headline", "training", "sweeps")
 LABELS = {"untouched": "untouched model", "base": "base (shallowly aligned)", "da": "DA", "da_presto": "DA + PRESTO"}
 
 
