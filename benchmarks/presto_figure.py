@@ -45,6 +45,9 @@ def draw(table: pd.DataFrame):
     right.plot(part["tokens"], part["value"], marker="s", color=style.COLOURS[1])
     right.axhline(1, color="black", linewidth=0.8)
     right.set(xscale="log", xlabel="tokens", ylabel="time: fused PRESTO / plain SDPA", title="time of one LoRA step")
+    for axis in (left, right):
+        axis.set_xticks(sorted(memory["tokens"].unique()), [f"{n:.0f}" for n in sorted(memory["tokens"].unique())], minor=False)
+        axis.minorticks_off()
     return figure
 
 
