@@ -121,8 +121,12 @@ def trained(pattern):
 
 
 def attacked():
-    """Every (attack, model, arm, seed): all attacks on all arms, and the direct request to the untouched model."""
-    runs = [(attack, *run) for attack in ATTACKS for run in CONFIG.runs()]
+    """Every (attack, model, arm, seed): all attacks on all arms, and the direct request to the untouched model.
+
+    Human RAP attacks the arms that somebody has worked on: sessions come after training.
+    """
+    runs = [(attack, *run) for attack in CONFIG.attacks for run in CONFIG.runs()]
+    runs = [(a.name, m, arm, s) for a, m, arm, s in runs if a.kind != "human" or session_files(a.sessions, m, arm, s)]
     return runs + [(a.name, model, "untouched", 0) for a in CONFIG.attacks if a.kind == "direct" for model in MODELS]
 
 
@@ -146,16 +150,15 @@ def attack_inputs(wildcards):
     if getattr(attack, "helper", None):
         inputs["helper"] = helper_folder(wildcards, attack.helper)
     if getattr(attack, "sessions", None):
-        inputs["sessions"] = session_files(wildcards, attack.sessions)
+        inputs["sessions"] = session_files(attack.sessions, wildcards.model, wildcards.arm, wildcards.seed)
     return inputs
 
 
-def session_files(wildcards, folder):
+def session_files(folder, model, arm, seed):
     """What people recorded on one arm; a new session makes its attack stale."""
     from pathlib import Path
 
-    own = Path(folder) / wildcards.model / wildcards.arm / f"seed{wildcards.seed}"
-    return sorted(str(path) for path in own.glob("*/*.jsonl"))
+    return sorted(str(path) for path in (Path(folder) / model / arm / f"seed{seed}").glob("*/*.jsonl"))
 
 
 def helper_folder(wildcards, helper):

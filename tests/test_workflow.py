@@ -272,3 +272,38 @@ def test_a_full_disk_says_so_keeps_what_is_done_and_goes_on(root, tmp_path):
         assert (results / "tiny/summary.json").exists()
     finally:
         subprocess.run(["umount", str(results)], check=True)
+
+
+def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
+    """Sessions come after training: an arm that nobody worked on is not attacked, and a recorded one is, to the same ids."""
+    import argparse
+    import asyncio
+
+    from presto_bench import config, rap_tasks, tables
+    from presto_bench.rap_screen import RapScreen
+
+    monkeypatch.chdir(finished.path)
+    human = "  - {name: human, kind: human, sessions: sessions, k: 20, max_steps: 9}\njudges:\n"
+    undo = edit(finished, "config/tiny.yaml", "judges:\n", human)
+    try:
+        assert "attack" not in finished.would_run()
+        loaded = config.read(finished.path / "config/tiny.yaml")
+        results = finished.path / "results/tiny"
+        folder = results / "models/tiny/da/seed0"
+        words = argparse.Namespace(arm="da", seed=0, person="ada", requests=1)
+        (task,) = rap_tasks.tasks(results, folder, loaded.models[0], loaded.attacks[-1], words, "2026-01-01")
+
+        async def work():
+            async with RapScreen(task).run_test() as pilot:
+                await pilot.press("2", "enter", "enter", "s")
+
+        asyncio.run(work())
+        assert finished.would_run()["attack"] == 1
+        finished.run()
+        found = tables.read(results / "attacks/human/tiny/da/seed0.parquet", "completions")
+        second = task.candidates(())[1][0]
+        assert found["token_ids"].tolist()[0].tolist() == [second, task.candidates((second,))[0][0]]
+        assert "human" in (results / "tables/scores.csv").read_text()
+    finally:
+        undo()
+        shutil.rmtree(finished.path / "sessions", ignore_errors=True)
