@@ -51,6 +51,7 @@ def make(job: Job) -> None:
         for split, limit in (("train", config.prompts), ("dev", max(config.prompts // 3, 2)))
     }
     del target
+    torch.manual_seed(job.seed)  # the head is new
     model, tokenizer = models.load_helper(job.path("untouched"), getattr(torch, job.model.dtype))
 
     def rows(lessons: Sequence[helper.Lesson], prompts: Mapping[str, str]) -> list[list[int]]:

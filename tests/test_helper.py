@@ -1,0 +1,105 @@
+"""AutoRAP's helper: what its lessons say, that they do not depend on chance, and that it learns them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tiny_model
+from presto_bench import models
+from presto_bench.attacks import helper
+from presto_bench.config import HelperConfig
+
+HARMFUL = tuple(range(100, 160))
+ENDS = [12, 30, 47]
+REFUSALS = [tuple(range(10, 22)), tuple(range(30, 42))]
+
+
+def draw(i, end_share=0.0, harmful=HARMFUL, refusals=REFUSALS):
+    return helper.lesson(f"p{i}", harmful, ENDS, refusals, end_share, 0, 0)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=200)
+def test_a_lesson_is_a_cut_response_and_harmful_unless_a_refusal_stands_behind_the_cut(i):
+    lesson = draw(i)
+    kept = next((n for n, (a, b) in enumerate(zip(lesson.response, HARMFUL, strict=False)) if a != b), len(lesson.response))
+    suffix = lesson.response[kept:]
+    assert lesson.harmful == (not suffix)
+    assert lesson.kind == ("goes on" if lesson.harmful else "refuses")
+    assert kept in ENDS or helper.SHORTEST <= kept <= helper.LONGEST
+    assert not lesson.ends
+    if suffix:
+        assert 1 <= len(suffix) <= helper.SUFFIX
+        assert any(suffix == refusal[: len(suffix)] for refusal in REFUSALS)
+
+
+@given(st.integers(0, 10**6))
+def test_the_end_of_the_turn_is_harmful_behind_a_whole_answer_and_safe_behind_a_cut_one(i):
+    lesson = draw(i, end_share=1.0)
+    assert lesson.ends
+    assert lesson.harmful == (lesson.response == HARMFUL)
+    assert lesson.response == HARMFUL[: len(lesson.response)]
+
+
+def test_half_of_the_lessons_refuse_and_half_of_the_cuts_are_at_a_sentences_end():
+    """2000 draws, within 3 standard errors; a cut anywhere falls on a sentence's end by chance 3 times in 50."""
+    lessons = [draw(i) for i in range(2000)]
+    error = 3 * 0.5 / 2000**0.5
+    assert abs(np.mean([lesson.harmful for lesson in lessons]) - 0.5) < error
+    whole = [len(lesson.response) for lesson in lessons if lesson.harmful]
+    assert abs(np.mean([n in ENDS for n in whole]) - (0.5 + 0.5 * 3 / 50)) < error * 2**0.5
+
+
+def test_a_draw_depends_on_seed_epoch_and_request_alone():
+    one = helper.lesson("p", HARMFUL, ENDS, REFUSALS, 0.1, 3, 1)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    assert helper.lesson("p", HARMFUL, ENDS, REFUSALS, 0.1, 3, 1) == one
+    others = [helper.lesson("p", HARMFUL, ENDS, REFUSALS, 0.1, 3, epoch) for epoch in range(2, 12)]
+    assert any(other != one for other in others)
+
+
+def test_options_are_the_tokens_that_two_requests_share_most_widespread_first():
+    top = {"a": [1, 2, 3, 4], "b": [2, 3, 9], "c": [3, 7, 2], "d": [4, 3]}
+    assert helper.frequent_options(top, 10) == [3, 2, 4]
+    assert helper.frequent_options(top, 2) == [3, 2]
+
+
+def test_sentence_ends_are_counted_in_tokens():
+    assert helper.sentence_ends(["Mix", " it", ".", " Then", " fry", "!", "\n"]) == [3, 6]
+
+
+@pytest.fixture
+def lessons():
+    """A rule that a small model can learn: harmful unless the last token is one of a few."""
+    rng = np.random.default_rng(0)
+    rows = [[int(t) for t in rng.integers(20, 60, rng.integers(5, 12))] for _ in range(240)]
+    for row in rows[::2]:
+        row[-1] = int(rng.integers(4, 8))
+    return rows, [row[-1] >= 20 for row in rows]
+
+
+def trained(folder, rows, harmful, seed=0):
+    torch.manual_seed(seed)
+    model, tokenizer = models.load_helper(folder, torch.float32)
+    config = HelperConfig(steps=40, batch_size=6, lr=3e-3, autocast=None)
+    return helper.train(model, rows, harmful, config, seed, tokenizer.eos_token_id)
+
+
+def test_it_learns_a_rule_and_the_same_seed_learns_the_same(tmp_path, lessons):
+    rows, harmful = lessons
+    folder = tiny_model.make(tmp_path / "model", "llama")
+    one, other = (trained(folder, rows[:200], harmful[:200]) for _ in range(2))
+    said = helper.probabilities(one, rows[200:], 1)
+    assert np.mean((said > 0.5) == harmful[200:]) > 0.9
+    assert np.array_equal(said, helper.probabilities(other, rows[200:], 1))
+
+
+def test_a_probability_does_not_depend_on_the_batch(tmp_path, lessons):
+    rows, _ = lessons
+    model, _ = models.load_helper(tiny_model.make(tmp_path / "model", "llama"), torch.float32)
+    together = helper.probabilities(model, rows[:9], 1)
+    alone = [helper.probabilities(model, [row], 1)[0] for row in rows[:9]]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
