@@ -59,7 +59,7 @@ def arm_spec(name, without=frozenset()):
 
 
 def training_resources(training, model):
-    """What a training's rule asks for: resources of its model, a GPU a process, and the settings that change no result."""
+    """What a training asks for - resources of its model, a GPU a process, and the settings that change no result."""
     asked = model.resources
     return {
         "save_every": training.save_every,
