@@ -76,7 +76,6 @@ def test_batched_and_cached_is_the_naive_definition(family, mode, tmp_path, monk
     config = AutoRap(name="autorap", kind="autorap", mode=mode, k=[8], max_steps=STEPS)
     found = autorap.run(config, f"k8_prefill_s{STEPS}", REQUESTS, setting)
     monkeypatch.setattr(test_search, "text", lambda token: setting.tokenizer.decode([token]))
-    monkeypatch.setattr(test_search, "BARRED", None)
     backtracks = 0
     for request, completion in zip(REQUESTS, found, strict=True):
         world = Uncached(setting, request, 8)
@@ -85,33 +84,12 @@ def test_batched_and_cached_is_the_naive_definition(family, mode, tmp_path, monk
             picked, steps, back, lost = test_search.naive_reference(world, prefill, STEPS)
             assert completion.finish == ("exhausted" if lost else "length")
         else:
-            picked, finish, steps, back = naive_strict(world, prefill, setting)
+            special = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
+            picked, finish, steps, back = test_search.naive_strict(world, prefill, STEPS, setting.end_ids, special)
             assert completion.finish == finish
         assert (completion.token_ids, completion.steps, completion.backtracks) == (picked, steps, back)
         backtracks += back
     assert backtracks > 0  # else nothing was rolled back
-
-
-def naive_strict(world, prefill, setting):
-    """test_search's definition, with this model's end of turn and special tokens."""
-    special = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
-    ids, tried, backtracks = list(prefill), {}, 0
-    for step in range(1, STEPS + 1):
-        here = tried.setdefault(len(ids), set())
-        listed = [t for t in world.rank(ids) if t not in special and t not in here]
-        pick = next((t for t in listed if world.harmful(ids, t) and not test_search.says_the_same(ids, t)), None)
-        if pick in setting.end_ids:
-            return tuple(ids[len(prefill) :]), "eos", step, backtracks
-        if pick is not None:
-            here.add(pick)
-            ids.append(pick)
-            tried[len(ids)] = set()
-            continue
-        if len(ids) == len(prefill):
-            return (), "exhausted", step, backtracks
-        ids.pop()
-        backtracks += 1
-    return tuple(ids[len(prefill) :]), "length", STEPS, backtracks
 
 
 def test_a_prompts_search_does_not_depend_on_its_batch(tmp_path):

@@ -74,15 +74,17 @@ def naive_reference(world, prefill, steps):
     return tuple(ids[len(prefill) :]), steps, backtracks, 0
 
 
-def naive_strict(world, prefill, steps):
+def naive_strict(world, prefill, steps, ends=frozenset({END}), barred=frozenset({BARRED})):
     """Depth-first, in rank order; every candidate labelled at every step. -> (ids, finish, steps, backtracks)"""
     ids, tried, backtracks = list(prefill), {}, 0
     for step in range(1, steps + 1):
         here = tried.setdefault(len(ids), set())
         open_tokens = [
-            t for t in world.rank(ids) if t != BARRED and t not in here and world.harmful(ids, t) and not says_the_same(ids, t)
+            t
+            for t in world.rank(ids)
+            if t not in barred and t not in here and world.harmful(ids, t) and not says_the_same(ids, t)
         ]
-        if open_tokens and open_tokens[0] == END:
+        if open_tokens and open_tokens[0] in ends:
             return tuple(ids[len(prefill) :]), "eos", step, backtracks
         if open_tokens:
             here.add(open_tokens[0])

@@ -32,7 +32,8 @@ class Setting:
     """The attacked model and all that is fixed about it.
 
     parent: the untouched model, helper: the folder of a trained helper, sessions: files that people recorded, for
-    attacks that need them. weights: hash of the model's folder.
+    attacks that need them. weights: hash of the model's folder,
+    beside sessions.
     """
 
     model: Any

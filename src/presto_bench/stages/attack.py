@@ -95,7 +95,7 @@ def _setting(job: Job) -> Setting:
         parent=parent,
         helper=job.path("helper") if "helper" in job.input else None,
         sessions=tuple(job.paths("sessions")),
-        weights=content_hash(job.path("model")),
+        weights=content_hash(job.path("model")) if "sessions" in job.input else "",
     )
 
 
