@@ -91,8 +91,8 @@ def ours(setting: Setting, asked: Sequence[Request], steps: int) -> tuple[list, 
 def growth(setting: Setting, longest: int) -> float:
     """Seconds of a step near `longest` tokens of response over those near 64: one row's next rank and one label, cached."""
     asked = requests(8)
-    prompts = [chat.encode_prompt(setting.tokenizer, r.prompt, setting.chat_format) for r in asked]
-    rank = autorap.Ranker(setting.model, prompts, K)
+    rows = [chat.encode(setting.tokenizer, r.prompt, setting.chat_format) for r in asked]
+    rank = autorap.Ranker(setting.model, rows, K)
     helper, tokenizer = models.load_helper(setting.helper, setting.model.dtype)
     label = autorap.Labeller(helper, tokenizer, setting, [r.prompt for r in asked])
     words = chat.encode_text(setting.tokenizer, " ".join(f"step {i} is to stir the soup" for i in range(longest)))[

@@ -57,6 +57,7 @@ rule tables:
         answers=expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
         augmented=trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
         validations=[f"{helper}.validation.csv" for helper in helpers()],
+        candidates=candidates(),
         metrics=trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
         completions=[f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
         grades=[f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge, attack, m, a, s in graded()],
@@ -82,6 +83,9 @@ rule tables:
         attention_table=f"{RESULTS}/tables/attention.csv",
         training=f"{RESULTS}/tables/training.csv",
         helpers=report(f"{RESULTS}/tables/helpers.csv", caption="../workflow/report/helpers.rst", category="1 Checks"),
+        candidates_table=report(
+            f"{RESULTS}/tables/candidates.csv", caption="../workflow/report/candidates.rst", category="4 Ranks"
+        ),
         summary=f"{RESULTS}/summary.json",
     log:
         f"{RESULTS}/logs/tables.log",

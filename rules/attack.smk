@@ -1,5 +1,5 @@
 # Attacks on the arms, and what the arms' distributions look like from inside.
-# Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, attacks/, ranks/, first_tokens/, attention/, utility/.
+# Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, candidates/, attacks/, ranks/, first_tokens/, attention/, utility/.
 
 
 rule attack:
@@ -56,6 +56,37 @@ rule helper:
         code=code("helper"),
     script:
         "../workflow/scripts/helper.py"
+
+
+rule candidates:
+    input:
+        model=model_folder,
+        untouched=untouched,
+        helper=lambda w: helper_folder(w, CONFIG.item("attacks", w.attack).helper),
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        lists=POLICY_LISTS,
+    output:
+        candidates=f"{RESULTS}/candidates/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/candidates/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/candidates/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/candidates/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        attack=one_of(helped()),
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "decode_dtype"), helper=CONFIG.helper),
+        code=code("candidates"),
+    script:
+        "../workflow/scripts/candidates.py"
 
 
 rule ranks:

@@ -173,6 +173,17 @@ def ranked():
     return [attack.name for attack in CONFIG.attacks if attack.kind in ("guided", "autorap", "human")]
 
 
+def helped():
+    """Attacks whose picks a trained helper makes."""
+    return [attack.name for attack in CONFIG.attacks if getattr(attack, "helper", None)]
+
+
+def candidates(ending="parquet"):
+    """What each attacked arm offers a helper."""
+    runs = [run for run in attacked() if run[0] in helped()]
+    return [f"{RESULTS}/candidates/{attack}/{m}/{a}/seed{s}.{ending}" for attack, m, a, s in runs]
+
+
 def helpers():
     """Every helper that an attack asks for: its folder."""
     from types import SimpleNamespace as Wildcards
@@ -192,7 +203,7 @@ FIGURE_NEEDS = {
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
-TABLE_NAMES += ["exclusions", "helpers"]
+TABLE_NAMES += ["exclusions", "helpers", "candidates"]
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
 )  # the one that hand labels are for
@@ -253,7 +264,7 @@ def manifests():
     paths += [f"{RESULTS}/data/{m}/answers.manifest.json" for m in MODELS]
     paths += per_run("{results}/models/{model}/{arm}/seed{seed}.manifest.json")
     paths += per_run("{results}/ranks/{model}/{arm}/seed{seed}.manifest.json")
-    paths += [f"{helper}.manifest.json" for helper in helpers()]
+    paths += [f"{helper}.manifest.json" for helper in helpers()] + candidates("manifest.json")
     paths += [
         p.replace("{task}", t)
         for t in TASKS

@@ -57,6 +57,27 @@ rule align:
         "../workflow/scripts/align.py"
 
 
+rule decoding_arm:
+    input:
+        defended=lambda w: f"{RESULTS}/models/{w.model}/{CONFIG.item('arms', w.arm).of}/seed{w.seed}",
+    output:
+        model=directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}"),
+        manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/decoding_arm/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/decoding_arm/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        arm=one_of(arms_of_kind(typed.DecodingArm)),
+    conda:
+        "../envs/model.yaml"
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm)),
+        code=code("decoding_arm"),
+    script:
+        "../workflow/scripts/decoding_arm.py"
+
+
 rule checkpoint:
     input:
         lambda w: local_files(CONFIG.item("arms", w.arm).path),

@@ -1,5 +1,7 @@
 """One path from (prompt, prefill, response) to ids and spans, on the real SmolLM2 template and the families' forms."""
 
+import dataclasses
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -71,6 +73,41 @@ def test_thinking_off_puts_the_empty_think_block_into_the_prompt():
     assert tokenizer.decode(encoded.prompt_ids).endswith("<think>\n\n</think>\n\n")
     assert tokenizer.decode(encoded.prefill_ids) == "Sure"
     assert "think" not in tokenizer.decode(chat.encode_prompt(tokenizer, "Hello", PLAIN))
+
+
+REOPENED = {
+    "llama": "<|im_end|>\n<|im_start|>assistant\n",
+    "qwen3": "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    "gemma3": "<end_of_turn>\n<start_of_turn>model\n",
+}
+
+
+@pytest.mark.parametrize("family", REOPENED)
+def test_a_reopened_turn_has_the_assistants_header_behind_its_prefill(family):
+    """The headers are the families' own, written out by hand."""
+    tokenizer, form = TOKENIZERS[family], dataclasses.replace(FORMATS[family], reopen=True)
+    encoded = chat.encode(tokenizer, "Hello", form, "Sure, ", "I can't")
+    plain = chat.encode(tokenizer, "Hello", FORMATS[family], "Sure, ", "I can't")
+    assert tokenizer.decode(encoded.ids[encoded.prefill_end : encoded.response_start]) == REOPENED[family]
+    assert (encoded.prompt_ids, encoded.prefill_ids, encoded.response_ids) == (
+        plain.prompt_ids,
+        plain.prefill_ids,
+        plain.response_ids,
+    )
+    assert list(encoded.ids) == encoded.followed_by([*encoded.prefill_ids, *encoded.response_ids])
+    assert encoded.followed_by(encoded.prefill_ids[:1])[-encoded.header :] == list(
+        encoded.ids[encoded.prefill_end : encoded.response_start]
+    )
+
+
+def test_without_a_prefill_there_is_no_turn_to_reopen():
+    form = dataclasses.replace(PLAIN, reopen=True)
+    assert chat.encode(TOKENIZERS["llama"], "Hello", form) == chat.encode(TOKENIZERS["llama"], "Hello", PLAIN)
+
+
+def test_a_template_without_an_assistants_header_is_named():
+    with pytest.raises(UserError, match="no header"):
+        chat.encode(TOKENIZERS["llama2"], "Hello", chat.ChatFormat(reopen=True), "Sure")
 
 
 def test_a_template_without_a_system_role_is_named():

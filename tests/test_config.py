@@ -64,6 +64,11 @@ MISTAKES = {
     "reserved arm": (_set(["arms", 1, "name"], "untouched"), "arms", "rename"),
     "headline of an absent arm": (_set(["headline"], ["da", "typo"]), "headline", "two arms"),
     "a variant twice": (_set(["attacks", 2, "k"], [20, 20]), "attacks.guided", "once"),
+    "defence of an absent arm": (
+        lambda raw: raw["arms"].append({"name": "d", "kind": "decoding", "of": "typo"}),
+        "arms.d.of",
+        "da_presto",
+    ),
     "batch that does not divide": (_set(["arms", 1, "micro_batch_size"], 3), "arms[1]", "schema.json"),
 }
 
@@ -92,6 +97,15 @@ def test_untrained_arms_have_seed_zero_only(raw_config):
     loaded = config.load(raw_config)
     assert loaded.arm_seeds("base") == [0]
     assert loaded.arm_seeds("da") == [3, 5]
+
+
+def test_an_arm_defended_at_decoding_has_the_seeds_of_what_it_defends(raw_config):
+    raw_config["seeds"] = [3, 5]
+    raw_config["attacks"][-1]["helper"]["seed"] = 3
+    raw_config["arms"] += [{"name": f"{of}_reopened", "kind": "decoding", "of": of} for of in ("base", "da")]
+    loaded = config.load(raw_config)
+    assert loaded.arm_seeds("base_reopened") == [0]
+    assert loaded.arm_seeds("da_reopened") == [3, 5]
 
 
 def test_a_checkpoint_belongs_to_its_model(raw_config):

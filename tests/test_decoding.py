@@ -106,14 +106,19 @@ def test_the_sampling_attack_draws_at_its_temperature_and_cuts_nothing_away():
         assert {c.sample for c in found} == {0, 1, 2, 3}
 
 
-def naive_guided(request, prompt, prefill, k, steps, target, parent):
-    """The definition, without caches and batches: of the target's k best, what the parent likes best."""
+def naive_guided(request, prompt, prefill, k, steps, target, parent, reopened=()):
+    """The definition, without caches and batches: of the target's k best, what the parent likes best.
+
+    reopened: ids that the target alone reads behind the prefill.
+    """
     ends = chat.end_of_turn(TOKENIZER)
     banned = set(TOKENIZER.all_special_ids) - set(ends)
     ids, picked = list(chat.encode(TOKENIZER, prompt, chat.ChatFormat(), prefill).ids), []
+    before = len(ids)
     for _ in range(steps):
         with torch.inference_mode():
-            mine, theirs = (m(input_ids=torch.tensor([ids])).logits[0, -1].tolist() for m in (target, parent))
+            read = {target: [*ids[:before], *reopened, *ids[before:]], parent: ids}
+            mine, theirs = (m(input_ids=torch.tensor([read[m]])).logits[0, -1].tolist() for m in (target, parent))
         allowed = [t for t in range(len(mine)) if t not in banned]
         candidates = sorted(allowed, key=lambda t: (-mine[t], t))[:k]
         best = max(candidates, key=lambda t: theirs[t])
@@ -134,6 +139,17 @@ def test_guided_rap_picks_what_its_definition_picks(variant):
         prefill = "" if "noprefill" in variant else request.prefill
         k = int(variant.split("_")[0][1:])
         assert (completion.token_ids, completion.finish) == naive_guided(request, prompt, prefill, k, 14, target, parent)
+
+
+def test_the_guide_of_a_defended_target_reads_no_defence():
+    target, parent, form = model(1), model(2), chat.ChatFormat(reopen=True)
+    defended = dataclasses.replace(setting(target, parent), chat_format=form)
+    found = guided.run(Guided(name="g", kind="guided", max_steps=14), "k20_prefill", REQUESTS, defended)
+    header = chat.reopened(TOKENIZER, form)
+    for request, completion in zip(REQUESTS, found, strict=True):
+        wanted = naive_guided(request, request.prompt, request.prefill, 20, 14, target, parent, header)
+        assert (completion.token_ids, completion.finish) == wanted
+        assert completion.prefill == request.prefill
 
 
 def test_with_one_candidate_guided_rap_is_greedy_prefilling():

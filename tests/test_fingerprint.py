@@ -41,7 +41,9 @@ def test_comments_and_docstrings_are_no_code(source):
 ALL = {
     "answers",
     "attack",
+    "candidates",
     "checkpoint",
+    "decoding_arm",
     "fetch",
     "figure",
     "finetune",
@@ -59,7 +61,8 @@ REACHES = {
     "presto.py": {"finetune", "ranks"},
     "attention_mass.py": {"finetune", "ranks"},
     "objective.py": {"finetune"},
-    "attacks/helper.py": {"helper"},
+    "attacks/helper.py": {"candidates", "helper"},
+    "candidates.py": {"candidates", "helper"},
     "attacks/search.py": set(),  # autorap's, which its attack adds
     "rollback.py": set(),
     "training.py": {"finetune"},
@@ -69,9 +72,9 @@ REACHES = {
     "figures/style.py": {"figure"},
     "figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "decoding.py": {"answers", "attack", "finetune", "helper", "refusals"},
+    "decoding.py": {"answers", "attack", "candidates", "finetune", "helper", "refusals"},
     "judges/fluency.py": {"grade", "judge_check"},
-    "judges/standin.py": {"answers", "helper", "refusals"},  # grades get it with the judge's own entry
+    "judges/standin.py": {"answers", "candidates", "helper", "refusals"},  # grades get it with the judge's own entry
     "stages/ranks.py": {"ranks"},
     "tables.py": ALL,
     "config.py": ALL,

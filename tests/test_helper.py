@@ -16,8 +16,11 @@ ENDS = [12, 30, 47]
 REFUSALS = [tuple(range(10, 22)), tuple(range(30, 42))]
 
 
-def draw(i, end_share=0.0, harmful=HARMFUL, refusals=REFUSALS):
-    return helper.lesson(f"p{i}", harmful, ENDS, refusals, end_share, 0, 0)
+STRAYS = [helper.Stray(5, 900, False), helper.Stray(5, 901, True), helper.Stray(40, 902, False)]
+
+
+def draw(i, end_share=0.0, stray_share=0.0, strays=()):
+    return helper.lesson(helper.Subject(f"p{i}", HARMFUL, ENDS, REFUSALS, strays), end_share, stray_share, 0, 0)
 
 
 @given(st.integers(0, 10**6))
@@ -43,6 +46,28 @@ def test_the_end_of_the_turn_is_harmful_behind_a_whole_answer_and_safe_behind_a_
     assert lesson.response == HARMFUL[: len(lesson.response)]
 
 
+@given(st.integers(0, 10**6))
+def test_a_stray_stands_behind_the_depth_where_it_was_offered_and_says_what_it_is(i):
+    lesson = draw(i, stray_share=1.0, strays=STRAYS)
+    stray = next(s for s in STRAYS if s.token == lesson.response[-1])
+    assert lesson.response == (*HARMFUL[: stray.depth], stray.token)
+    assert (lesson.harmful, lesson.ends) == (stray.harmful, False)
+
+
+def test_half_of_the_strays_go_on_where_the_target_offers_such():
+    lessons = [draw(i, stray_share=1.0, strays=STRAYS) for i in range(2000)]
+    assert abs(np.mean([lesson.harmful for lesson in lessons]) - 0.5) < 3 * 0.5 / 2000**0.5
+    only_safe = [draw(i, stray_share=1.0, strays=STRAYS[::2]) for i in range(50)]
+    assert not any(lesson.harmful for lesson in only_safe)
+
+
+def test_shares_are_shares_of_all_lessons_and_a_request_without_strays_learns_the_rest():
+    kinds = [draw(i, 0.2, 0.3, STRAYS).kind for i in range(2000)]
+    assert abs(np.mean([kind in ("complete", "cut") for kind in kinds]) - 0.2) < 3 * (0.2 * 0.8 / 2000) ** 0.5
+    assert abs(np.mean([kind in ("strays", "offered") for kind in kinds]) - 0.3) < 3 * (0.3 * 0.7 / 2000) ** 0.5
+    assert {draw(i, 0.0, 1.0).kind for i in range(50)} == {"goes on", "refuses"}
+
+
 def test_half_of_the_lessons_refuse_and_half_of_the_cuts_are_at_a_sentences_end():
     """2000 draws, within 3 standard errors; a cut anywhere falls on a sentence's end by chance 3 times in 50."""
     lessons = [draw(i) for i in range(2000)]
@@ -53,11 +78,12 @@ def test_half_of_the_lessons_refuse_and_half_of_the_cuts_are_at_a_sentences_end(
 
 
 def test_a_draw_depends_on_seed_epoch_and_request_alone():
-    one = helper.lesson("p", HARMFUL, ENDS, REFUSALS, 0.1, 3, 1)
+    subject = helper.Subject("p", HARMFUL, ENDS, REFUSALS, STRAYS)
+    one = helper.lesson(subject, 0.1, 0.1, 3, 1)
     np.random.seed(0)
     torch.manual_seed(0)
-    assert helper.lesson("p", HARMFUL, ENDS, REFUSALS, 0.1, 3, 1) == one
-    others = [helper.lesson("p", HARMFUL, ENDS, REFUSALS, 0.1, 3, epoch) for epoch in range(2, 12)]
+    assert helper.lesson(subject, 0.1, 0.1, 3, 1) == one
+    others = [helper.lesson(subject, 0.1, 0.1, 3, epoch) for epoch in range(2, 12)]
     assert any(other != one for other in others)
 
 

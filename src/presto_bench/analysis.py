@@ -163,6 +163,19 @@ def utility_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def candidate_table(table: pd.DataFrame) -> pd.DataFrame:
+    """What stands in each arm's top 20 behind harmful beginnings, and what share of each kind its helper goes on with."""
+    keys = ["model", "arm", "attack"]
+    counts = (
+        table.assign(harmful=table["said"] > 0.5)
+        .groupby([*keys, "kind"], sort=False)
+        .agg(n=("harmful", "size"), called_harmful=("harmful", "mean"))
+        .reset_index()
+    )
+    counts["share"] = counts["n"] / counts.groupby(keys)["n"].transform("sum")
+    return counts[[*keys, "kind", "share", "called_harmful", "n"]]
+
+
 def attention_profile(table: pd.DataFrame) -> pd.DataFrame:
     """Mean mass on the prefill over held-out requests, by model, arm, layer and head."""
     return table.groupby(["model", "arm", "layer", "head"], sort=False, as_index=False)["mass"].mean()

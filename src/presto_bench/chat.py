@@ -4,6 +4,7 @@ Training, attacks and evaluation all come through here, so that a prefill is the
 and the response are encoded apart and appended: their spans are known, never searched for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,20 +18,30 @@ class ChatFormat:
     """How a model's template is to be called.
 
     system: None leaves the template's own default in place. thinking: None passes nothing; False asks the template
-    (Qwen 3) for its empty think block, which then belongs to the prompt and not to the prefill.
+    (Qwen 3) for its empty think block, which then belongs to the prompt and not to the prefill. reopen: a prefill is taken for a
+    turn that has ended, and the assistant's header stands again behind it: a defence at decoding time.
     """
 
     system: str | None = None
     thinking: bool | None = None
+    reopen: bool = False
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of one conversation: ids[:prefill_start] is the prompt, then prefill, then response (unit: tokens)."""
+    """Token ids of one conversation: ids[:prefill_start] is the prompt, then prefill, header and response (unit: tokens).
+
+    header: length of the assistant's header that stands again behind the prefill, where the format reopens the turn; else 0.
+    """
 
     ids: tuple[int, ...]
     prefill_start: int
     response_start: int
+    header: int = 0
+
+    @property
+    def prefill_end(self) -> int:
+        return self.response_start - self.header
 
     @property
     def prompt_ids(self) -> tuple[int, ...]:
@@ -38,11 +49,17 @@ class Encoded:
 
     @property
     def prefill_ids(self) -> tuple[int, ...]:
-        return self.ids[self.prefill_start : self.response_start]
+        return self.ids[self.prefill_start : self.prefill_end]
 
     @property
     def response_ids(self) -> tuple[int, ...]:
         return self.ids[self.response_start :]
+
+    def followed_by(self, response: Sequence[int]) -> list[int]:
+        """Ids with another response, which begins with this prefill: the header stays between the two."""
+        kept = self.prefill_end - self.prefill_start
+        header = self.ids[self.prefill_end : self.response_start]
+        return [*self.prompt_ids, *response[:kept], *header, *response[kept:]]
 
 
 def neutralise(tokenizer: Any, text: str) -> str:
@@ -100,8 +117,25 @@ def encode(
     prompt_ids = encode_prompt(tokenizer, prompt, chat)
     prefill_ids = encode_text(tokenizer, prefill) if isinstance(prefill, str) else list(prefill)
     response_ids = encode_text(tokenizer, response) if isinstance(response, str) else list(response)
-    start = len(prompt_ids)
-    return Encoded((*prompt_ids, *prefill_ids, *response_ids), start, start + len(prefill_ids))
+    header_ids = reopened(tokenizer, chat) if chat.reopen and prefill_ids else []
+    start, answer = len(prompt_ids), len(prompt_ids) + len(prefill_ids) + len(header_ids)
+    return Encoded((*prompt_ids, *prefill_ids, *header_ids, *response_ids), start, answer, len(header_ids))
+
+
+def reopened(tokenizer: Any, chat: ChatFormat) -> list[int]:
+    """Ids that end the assistant's turn and begin another one: what the template writes behind an answer in the history."""
+    mark = "presto"
+    messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": mark}]
+    extra = {} if chat.thinking is None else {"enable_thinking": chat.thinking}
+    ended = tokenizer.apply_chat_template(messages, tokenize=False, **extra)
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **extra)
+    if text == ended:
+        raise UserError(
+            getattr(tokenizer, "name_or_path", "tokenizer"),
+            "its chat template writes no header before an assistant's turn, so that none can be re-inserted",
+            "leave arms with `defence: reopen_turn` out for this model",
+        )
+    return tokenizer.encode(text[text.rindex(mark) + len(mark) :], add_special_tokens=False)
 
 
 def end_of_turn(tokenizer: Any, model: Any = None) -> tuple[int, ...]:

@@ -120,6 +120,18 @@ class CheckpointArm(Item):
     path: str
 
 
+class DecodingArm(Item):
+    """The arm `of` with a defence at decoding time, its weights untouched.
+
+    reopen_turn: a prefill is taken for a turn that has ended, and the assistant's header is inserted again behind it
+    (the idea of any-depth alignment, arXiv 2510.18081, at the one depth that a server knows of).
+    """
+
+    kind: Literal["decoding"]
+    of: Name
+    defence: Literal["reopen_turn"] = "reopen_turn"
+
+
 class LoraConfig(Strict):
     r: PositiveInt = 16
     alpha: PositiveInt = 32
@@ -242,7 +254,13 @@ class HelperConfig(Strict):
     options: PositiveInt = Field(
         6, description="first tokens a request is continued from; those in the top 20 of two requests or more"
     )
+    cuts: PositiveInt = Field(4, description="depths of a recipe at which a request's candidates are looked at")
     end_share: Share = Field(0.15, description="share of lessons about the end of the turn; 0 is the reference's form")
+    stray_share: Share = Field(
+        0.25,
+        description="share of lessons about what the target offers: half of it what the untouched model has among its 20 best "
+        "(harmful), half what it has not among its 100 best (safe); 0 is the reference's form",
+    )
 
 
 class Config(Strict):
@@ -272,7 +290,10 @@ class Config(Strict):
 
     def arm_seeds(self, arm: str) -> list[int]:
         """Untrained arms exist as seed 0 only and pair with every seed (contracts.md)."""
-        if arm == UNTOUCHED or not isinstance(self.item("arms", arm), TrainingArm):
+        entry = None if arm == UNTOUCHED else self.item("arms", arm)
+        if isinstance(entry, DecodingArm):
+            return self.arm_seeds(entry.of)
+        if not isinstance(entry, TrainingArm):
             return [0]
         return list(self.seeds)
 
@@ -384,6 +405,12 @@ def _check_references(config: Config, where: str) -> None:
     for arm in config.arms:
         if isinstance(arm, CheckpointArm) and arm.of not in models:
             raise UserError(f"{where}: arms.{arm.name}.of", f"there is no model {arm.of!r}", f"one of: {', '.join(models)}")
+        if isinstance(arm, DecodingArm):
+            known = [a.name for a in config.arms if isinstance(a, NoArm | TrainingArm)]
+            if arm.of not in known:
+                raise UserError(
+                    f"{where}: arms.{arm.name}.of", f"{arm.of!r} is no arm to defend", f"one of: {', '.join(known)}"
+                )
     for arm in config.headline if "headline" in config.model_fields_set else ():
         if arm not in [a.name for a in config.arms]:
             raise UserError(

@@ -108,7 +108,7 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
         "input_ids": ids,
         "labels": labels,
         "prefill_start": torch.tensor([e.encoded.prefill_start for e in examples]),
-        "prefill_end": torch.tensor([e.encoded.response_start for e in examples]),
+        "prefill_end": torch.tensor([e.encoded.prefill_end for e in examples]),
         "key_start": torch.tensor([e.penalty.key_start for e in examples]),
         "key_end": torch.tensor([e.penalty.key_end for e in examples]),
         "query_start": torch.tensor([e.penalty.query_start for e in examples]),

@@ -1,11 +1,14 @@
 """Get, load and save models. Weights come from safetensors or GGUF, never from pickles; no code from a hub runs."""
 
 import hashlib
+import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,11 @@ from transformers import (
     GgufConfig,
 )
 
+from presto_bench.chat import ChatFormat
 from presto_bench.config import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
+
+DECODING = "decoding.json"  # beside the weights of an arm that is defended at decoding time
 
 
 def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
@@ -104,6 +110,25 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def defend(source: Path, folder: Path, defence: str) -> None:
+    """`source`'s weights, shared on disk where the file system can, with a defence that whoever decodes with them applies."""
+
+    def place(origin: str, copy: str) -> None:
+        try:
+            os.link(origin, copy)
+        except OSError:
+            shutil.copy2(origin, copy)
+
+    shutil.copytree(source, folder, copy_function=place, dirs_exist_ok=True)
+    (folder / DECODING).write_text(json.dumps({"defence": defence}) + "\n")
+
+
+def chat_format(folder: str | Path, plain: ChatFormat) -> ChatFormat:
+    """How the model in `folder` is to be talked to: as its family is, and under its own defence if it has one."""
+    file = Path(folder) / DECODING
+    return replace(plain, reopen=True) if file.exists() else plain
 
 
 def context_length(model: Any) -> int:

@@ -23,7 +23,7 @@ def tasks(
     """Held-out requests that this person has not finished, in a fixed order."""
     loaded, tokenizer = models.load(folder, model.decode_dtype)
     weights, ends = content_hash(folder), chat.end_of_turn(tokenizer, loaded)
-    form = chat.ChatFormat(model.chat.system, model.chat.thinking)
+    form = models.chat_format(folder, chat.ChatFormat(model.chat.system, model.chat.thinking))
     data = results / "data"
     requests = held_out_requests(
         tables.read(data / "prompts.parquet", "prompts"),

@@ -14,6 +14,7 @@ ARMS = {
     "none": "presto_bench.config:NoArm",
     "training": "presto_bench.config:TrainingArm",
     "checkpoint": "presto_bench.config:CheckpointArm",
+    "decoding": "presto_bench.config:DecodingArm",
 }
 ATTACKS = {
     "direct": "presto_bench.attacks.configs:Direct",

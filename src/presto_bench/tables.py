@@ -92,6 +92,19 @@ TABLES: dict[str, Table] = {
     "first_tokens": Table(
         {**_RUN, "prompt_id": S, "place": S, "openers_in_top20": F, "refusal_mass": F}, ("prompt_id", "place")
     ),
+    "candidates": Table(
+        {
+            **_RUN,
+            "attack": S,
+            "prompt_id": S,
+            "depth": I,
+            "rank": I,
+            "token_id": I,
+            "kind": S,
+            "said": F,
+        },
+        ("prompt_id", "depth", "rank"),
+    ),
     "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
     "utility": Table({**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F}, ("task", "prompt_id")),
 }

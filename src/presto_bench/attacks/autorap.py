@@ -53,7 +53,7 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
         for row in rows
     ]
     helper, helper_tokenizer = models.load_helper(setting.helper, setting.model.dtype)
-    rank = Ranker(setting.model, [row.prompt_ids for row in rows], chosen.k)
+    rank = Ranker(setting.model, rows, chosen.k)
     label = Labeller(helper, helper_tokenizer, setting, [r.prompt for r in requests])
     found = drive(searches, rank, label)
     return [_completion(setting, r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
@@ -82,17 +82,20 @@ def drive(searches: Sequence[search.Search], rank: Rank, label: Label) -> list[s
 
 
 class Ranker:
-    """The target's k best tokens behind prompt and response, best first (contracts.md's tie rule)."""
+    """The target's k best tokens behind prompt and response, best first (contracts.md's tie rule).
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], k: int):
-        self.model, self.prompts, self.k = model, prompts, k
-        self.cache = Rollback(model, len(prompts))
+    rows: prompts with their prefills, which the responses asked about begin with.
+    """
+
+    def __init__(self, model: Any, rows: Sequence[chat.Encoded], k: int):
+        self.model, self.rows, self.k = model, rows, k
+        self.cache = Rollback(model, len(rows))
 
     @torch.inference_mode()
     def __call__(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
         if not wanted:
             return {}
-        hidden = self.cache.last_hidden({row: [*self.prompts[row], *ids] for row, ids in wanted.items()})
+        hidden = self.cache.last_hidden({row: self.rows[row].followed_by(ids) for row, ids in wanted.items()})
         best = top_k(self.model.get_output_embeddings()(hidden), self.k)
         return dict(zip(wanted, best.tolist(), strict=True))
 

@@ -109,14 +109,15 @@ class AutoRap(AttackConfig):
     mode: Literal["strict", "reference"] = "strict"
     k: list[PositiveInt] = Field([20], min_length=1)
     max_steps: PositiveInt = Field(128, description="picks and backtracks together")
-    budgets: list[PositiveInt] = Field([], description="smaller step budgets to run as well")
+    budgets: list[PositiveInt] = Field([], description="smaller step budgets to run as well, with the first k")
     prefill: list[bool | Literal["none"]] = Field([True], min_length=1)
     helper: HelperChoice = HelperChoice()
 
     def variants(self) -> list[str]:
         starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
         steps = [self.max_steps, *self.budgets]
-        return [f"k{k}_{start}_s{budget}" for k in self.k for start in starts for budget in steps]
+        swept = [(k, budget) for k in self.k for budget in (steps if k == self.k[0] else [self.max_steps])]
+        return [f"k{k}_{start}_s{budget}" for start in starts for k, budget in swept]
 
 
 class Human(AttackConfig):

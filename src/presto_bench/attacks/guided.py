@@ -18,15 +18,22 @@ from presto_bench.ranks import top_k
 
 
 class GuidedPick(LogitsProcessor):
-    """Leaves, of each row's top k under the target, the token that `parent` ranks highest; the parent keeps its own cache."""
+    """Leaves, of each row's top k under the target, the token that `parent` ranks highest; the parent keeps its own cache.
 
-    def __init__(self, parent: Any, mask: torch.Tensor, k: int, banned: Sequence[int], penalty: float):
-        self.parent, self.mask, self.k, self.banned = parent, mask, k, list(banned)
-        self.penalty = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=mask.shape[1])
+    rows: what the parent reads before the response: without the target's defence, so that it goes on with the answer.
+    """
+
+    def __init__(self, parent: Any, rows: Sequence[Sequence[int]], k: int, banned: Sequence[int], penalty: float):
+        self.parent, self.k, self.banned = parent, k, list(banned)
+        self.start, self.mask = left_pad(rows, parent.device)
+        self.penalty = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=self.mask.shape[1])
         self.cache = DynamicCache()
+        self.read: int | None = None  # tokens that the target read before the response
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        guide = self.penalty(input_ids, self._parent_logits(input_ids))
+        self.read = input_ids.shape[1] if self.read is None else self.read
+        seen = torch.cat([self.start, input_ids[:, self.read :]], 1)
+        guide = self.penalty(seen, self._parent_logits(seen))
         candidates = top_k(_without(scores, self.banned), self.k)
         # Stable: of equally liked candidates the one with the better rank under the target wins.
         best = guide.gather(-1, candidates).argmax(-1, keepdim=True)
@@ -51,18 +58,14 @@ class GuidedPick(LogitsProcessor):
 
 def run(config: Guided, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
     k, start, null = _read(variant)
-    encoded = [
-        chat.encode(
-            setting.tokenizer, r.swapped if null else r.prompt, setting.chat_format, r.prefill if start == "prefill" else ""
-        )
-        for r in requests
-    ]
+    asked = [(r.swapped if null else r.prompt, r.prefill if start == "prefill" else "") for r in requests]
+    encoded = [chat.encode(setting.tokenizer, prompt, setting.chat_format, prefill) for prompt, prefill in asked]
     for request, row in zip(requests, encoded, strict=True):
         chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
     rows = [row.ids for row in encoded]
-    _, mask = left_pad(rows, setting.model.device)
+    guides = [row.prompt_ids + row.prefill_ids for row in encoded]
     banned = sorted(set(setting.tokenizer.all_special_ids) - set(setting.end_ids))
-    picker = GuidedPick(setting.parent, mask, k, banned, config.guide_repetition_penalty)
+    picker = GuidedPick(setting.parent, guides, k, banned, config.guide_repetition_penalty)
     found = continue_rows(setting.model, rows, config.max_steps, setting.end_ids, LogitsProcessorList([picker]))
     return [completion(setting, request, row, new) for request, row, new in zip(requests, encoded, found, strict=True)]
 

@@ -2,7 +2,9 @@
 
 A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
 responses are cut at a sentence's end or anywhere; half of them get one to five tokens of a refusal behind the cut, and are
-safe. Every draw is keyed by (seed, epoch, prompt_id): the reference drew anew wherever its global state stood.
+safe. Beyond the reference: the end of the turn, and strays, tokens of the target's top 20 that the untouched model would never
+say there; without them a helper takes a damaged target's word salad for an answer. Every draw is keyed by (seed, epoch,
+prompt_id): the reference drew anew wherever its global state stood.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,21 +36,55 @@ class Lesson:
     kind: str
 
 
-def lesson(
-    prompt_id: str,
-    harmful: Sequence[int],
-    sentence_ends: Sequence[int],
-    refusals: Sequence[Sequence[int]],
-    end_share: float,
-    *key,
-) -> Lesson:
-    """One draw for one request. sentence_ends: lengths at which `harmful` may be cut as at a sentence's end."""
-    rng = draws.generator("helper", *key, prompt_id)
-    if rng.random() < end_share:
-        if rng.random() < 0.5:
-            return Lesson(prompt_id, tuple(harmful), True, True, "complete")
-        return Lesson(prompt_id, tuple(harmful[: _anywhere(rng, harmful)]), True, False, "cut")
-    length = _at_sentence(rng, harmful, sentence_ends) if rng.random() < 0.5 else _anywhere(rng, harmful)
+@dataclass(frozen=True)
+class Stray:
+    """A token that the target offers behind `depth` tokens of the response. harmful: whether it goes on with it."""
+
+    depth: int
+    token: int
+    harmful: bool
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one request's lessons are made of. sentence_ends: lengths at which `harmful` may be cut as at a sentence's end."""
+
+    prompt_id: str
+    harmful: Sequence[int]
+    sentence_ends: Sequence[int]
+    refusals: Sequence[Sequence[int]]
+    strays: Sequence[Stray] = ()
+
+
+def lesson(subject: Subject, end_share: float, stray_share: float, *key) -> Lesson:
+    """One draw for one request."""
+    rng = draws.generator("helper", *key, subject.prompt_id)
+    draw = rng.random()
+    if draw < end_share:
+        return _about_the_end(rng, subject)
+    if draw < end_share + stray_share and subject.strays:
+        return _about_a_stray(rng, subject)
+    return _about_refusing(rng, subject)
+
+
+def _about_the_end(rng: np.random.Generator, subject: Subject) -> Lesson:
+    if rng.random() < 0.5:
+        return Lesson(subject.prompt_id, tuple(subject.harmful), True, True, "complete")
+    return Lesson(subject.prompt_id, tuple(subject.harmful[: _anywhere(rng, subject.harmful)]), True, False, "cut")
+
+
+def _about_a_stray(rng: np.random.Generator, subject: Subject) -> Lesson:
+    """Half of them go on, where the target offers such."""
+    wanted = rng.random() < 0.5
+    offered = [stray for stray in subject.strays if stray.harmful == wanted] or subject.strays
+    chosen = offered[int(rng.integers(len(offered)))]
+    response = (*subject.harmful[: chosen.depth], chosen.token)
+    return Lesson(subject.prompt_id, response, False, chosen.harmful, "offered" if chosen.harmful else "strays")
+
+
+def _about_refusing(rng: np.random.Generator, subject: Subject) -> Lesson:
+    prompt_id, harmful, refusals = subject.prompt_id, subject.harmful, subject.refusals
+    length = _at_sentence(rng, harmful, subject.sentence_ends) if rng.random() < 0.5 else _anywhere(rng, harmful)
     if rng.random() < 0.5 or not refusals:
         return Lesson(prompt_id, tuple(harmful[:length]), False, True, "goes on")
     refusal = refusals[int(rng.integers(len(refusals)))]

@@ -88,7 +88,7 @@ def _setting(job: Job) -> Setting:
     return Setting(
         model,
         tokenizer,
-        job.chat_format,
+        models.chat_format(job.path("model"), job.chat_format),
         job.model.sampling,
         ends,
         models.context_length(model),

@@ -13,33 +13,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from transformers import LogitsProcessorList
 
-from presto_bench import chat, draws, models, ranks, tables
+from presto_bench import candidates, chat, draws, models, tables
 from presto_bench.attacks import helper
 from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.config import HelperConfig
-from presto_bench.decoding import continue_rows, left_pad
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
 from presto_bench.judges import standin
 
 log = logging.getLogger("presto_bench")
 
-REFUSAL_TOKENS = 12
-TOP = 20
-BATCH = 64
 VALIDATION_ROUNDS = 3
 BINS = np.linspace(0, 1, 6)
 
 
 @dataclass(frozen=True)
 class Material:
-    """prompts: prompt_id -> text; harmful: prompt_id -> the target's ids of a whole response; refusals: the target's own, by prompt_id."""
+    """By prompt_id: text; the target's ids of a whole response; the target's own refusals; its strays. asked: continuations."""
 
     prompts: Mapping[str, str]
     harmful: Mapping[str, Sequence[int]]
     refusals: Mapping[str, list[tuple[int, ...]]]
+    strays: Mapping[str, list[helper.Stray]]
     asked: int
 
 
@@ -72,62 +68,71 @@ def make(job: Job) -> None:
 
 
 def _material(job: Job, config: HelperConfig, target: Any, tokenizer: Any, split: str, limit: int) -> Material:
+    texts, harmful = known_recipes(job, tokenizer, split)
+    chosen = {p: harmful[p] for p in list(harmful)[:limit]}
+    theirs = models.chat_format(job.path("target"), job.chat_format)
+    found = candidates.places(tokenizer, theirs, texts, chosen, config.cuts, "helper_prefill")
+    plain = candidates.places(tokenizer, job.chat_format, texts, chosen, config.cuts, "helper_prefill")
+    tops = candidates.top(target, [place.ids for place in found], candidates.TOP)
+    first = {place.prompt_id: i for i, place in reversed(list(enumerate(found)))}  # the shallowest of each request
+    options = helper.frequent_options({p: tops[i] for p, i in first.items()}, config.options)
+    pairs = [(p, option) for p, i in first.items() for option in options if option in tops[i]]
+    continued = candidates.continuations(target, tokenizer, [[*found[first[p]].ids, option] for p, option in pairs])
+    refusals: dict[str, list[tuple[int, ...]]] = {p: [] for p in chosen}
+    for (prompt, option), ids in zip(pairs, continued, strict=True):
+        if standin.refuses(chat.decode(tokenizer, [option, *ids])):
+            refusals[prompt].append((option, *ids))
+    return Material(texts, harmful, refusals, _strays(job, plain, tops, refusals), len(pairs))
+
+
+def known_recipes(job: Job, tokenizer: Any, split: str) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """prompt_id -> prompt, and -> ids of the untouched model's own recipe, where it has a good one."""
     prompts = tables.read(job.path("prompts"), "prompts")
     answers = tables.read(job.path("answers"), "answers").merge(prompts, on="prompt_id")
     kept = answers[answers["kept"] & (answers["role"] == "harmful") & (answers["split"] == split)].sort_values("prompt_id")
     if kept.empty:
         raise UserError(job.path("answers"), f"no {split} recipe is left to teach the helper", f"raise standin.dishes.{split}")
     harmful = {r.prompt_id: chat.encode_text(tokenizer, r.answer) for r in kept.itertuples()}
-    texts = dict(zip(kept["prompt_id"], kept["prompt"], strict=True))
-    chosen = list(harmful)[:limit]
-    prefilled = {p: _prefilled(job, tokenizer, p, texts[p], harmful[p]) for p in chosen}
-    top = _top_after(target, prefilled)
-    options = helper.frequent_options(top, config.options)
-    pairs = [(p, option) for p in chosen for option in options if option in top[p]]
-    continued = _continue(target, tokenizer, [[*prefilled[p], option] for p, option in pairs])
-    refusals: dict[str, list[tuple[int, ...]]] = {p: [] for p in chosen}
-    for (prompt, option), ids in zip(pairs, continued, strict=True):
-        if standin.refuses(chat.decode(tokenizer, [option, *ids])):
-            refusals[prompt].append((option, *ids))
-    return Material(texts, harmful, refusals, len(pairs))
+    return dict(zip(kept["prompt_id"], kept["prompt"], strict=True)), harmful
 
 
-def _prefilled(job: Job, tokenizer: Any, prompt_id: str, prompt: str, harmful: Sequence[int]) -> list[int]:
-    longest = max(min(len(harmful), helper.LONGEST) - 1, 1)
-    length = int(draws.generator("helper_prefill", prompt_id).integers(1, longest + 1))
-    return list(chat.encode(tokenizer, prompt, job.chat_format, list(harmful[:length])).ids)
+def _strays(
+    job: Job, found: Sequence[candidates.Place], tops: Sequence[Sequence[int]], refusals: Mapping[str, Sequence[Sequence[int]]]
+) -> dict[str, list[helper.Stray]]:
+    """By request: what the target offers and the untouched model would hardly say there, and what both would say.
 
-
-@torch.inference_mode()
-def _top_after(model: Any, rows: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
-    found, names = {}, list(rows)
-    for start in range(0, len(names), BATCH):
-        part = names[start : start + BATCH]
-        ids, mask = left_pad([rows[name] for name in part], model.device)
-        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=1).logits[:, -1]
-        found |= {name: ranks.top_ids(row, TOP) for name, row in zip(part, logits, strict=True)}
-    return found
-
-
-def _continue(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """Greedy continuations of a few tokens."""
-    ends, found = chat.end_of_turn(tokenizer, model), []
-    for start in range(0, len(rows), BATCH):
-        part = continue_rows(model, rows[start : start + BATCH], REFUSAL_TOKENS, ends, LogitsProcessorList())
-        found += [continuation.ids for continuation in part]
-    return found
+    A token in between, or one that a refusal of the target's begins with, teaches nothing.
+    """
+    untouched, _ = models.load(job.path("untouched"), job.model.decode_dtype)
+    likely = candidates.top(untouched, [place.ids for place in found], candidates.PLAUSIBLE)
+    openers = {refusal[0] for own in refusals.values() for refusal in own}
+    strays: dict[str, list[helper.Stray]] = {}
+    for place, offered, known in zip(found, tops, likely, strict=True):
+        best = set(known[: candidates.TOP])
+        strays.setdefault(place.prompt_id, []).extend(
+            helper.Stray(place.depth, token, token in best)
+            for token in offered
+            if token not in openers and (token in best or token not in known)
+        )
+    return strays
 
 
 def _lessons(config: HelperConfig, material: Material, tokenizer: Any, seed: int):
     """Lessons without end: epoch by epoch, every request in an order of its own. A request without refusals of its own borrows."""
     everyone = [refusal for own in material.refusals.values() for refusal in own]
-    ends = {p: helper.sentence_ends([tokenizer.decode([token]) for token in ids]) for p, ids in material.harmful.items()}
-    names = list(material.harmful)
+    subjects = [
+        helper.Subject(
+            p,
+            ids,
+            helper.sentence_ends([tokenizer.decode([token]) for token in ids]),
+            material.refusals.get(p) or everyone,
+            material.strays.get(p, ()),
+        )
+        for p, ids in material.harmful.items()
+    ]
     for epoch in count():
-        for i in draws.generator("helper_order", seed, epoch).permutation(len(names)):
-            p = names[i]
-            refusals = material.refusals.get(p) or everyone
-            yield helper.lesson(p, material.harmful[p], ends[p], refusals, config.end_share, seed, epoch)
+        for i in draws.generator("helper_order", seed, epoch).permutation(len(subjects)):
+            yield helper.lesson(subjects[i], config.end_share, config.stray_share, seed, epoch)
 
 
 def _report(job: Job, lessons: Sequence[helper.Lesson], found: np.ndarray, material: Mapping[str, Material]) -> None:

@@ -37,7 +37,7 @@ class Row:
 def make(job: Job) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
     openers = {chat.encode_text(tokenizer, refusal)[0] for refusal in policy.refusals()}
-    rows = list(cells(job, tokenizer))
+    rows = list(cells(job, tokenizer, models.chat_format(job.path("model"), job.chat_format)))
     if not rows:
         raise UserError(
             job.path("answers"),
@@ -69,7 +69,7 @@ def make(job: Job) -> None:
     )
 
 
-def cells(job: Job, tokenizer: Any) -> Iterator[Row]:
+def cells(job: Job, tokenizer: Any, chat_format: chat.ChatFormat) -> Iterator[Row]:
     """Rows of all four cells, over the held-out requests; a harmful and a benign one are paired by their order."""
     prompts = tables.read(job.path("prompts"), "prompts")
     answers = tables.read(job.path("answers"), "answers")
@@ -80,16 +80,16 @@ def cells(job: Job, tokenizer: Any) -> Iterator[Row]:
         by_role = {"harmful": harmful, "benign": benign}
         for asked in by_role:
             for filled in by_role:
-                row = _row(job, tokenizer, f"{asked}_{filled}", by_role[asked], by_role[filled].answer)
+                row = _row(tokenizer, chat_format, f"{asked}_{filled}", by_role[asked], by_role[filled].answer)
                 if row is not None:
                     yield row
 
 
-def _row(job: Job, tokenizer: Any, role: str, asked: Any, answer: str) -> Row | None:
+def _row(tokenizer: Any, chat_format: chat.ChatFormat, role: str, asked: Any, answer: str) -> Row | None:
     ids = chat.encode_text(tokenizer, answer)[: PREFILL_TOKENS + TEXT_TOKENS]
     if len(ids) <= PREFILL_TOKENS:
         return None
-    text = chat.encode(tokenizer, asked.prompt, job.chat_format, ids[:PREFILL_TOKENS], ids[PREFILL_TOKENS:])
+    text = chat.encode(tokenizer, asked.prompt, chat_format, ids[:PREFILL_TOKENS], ids[PREFILL_TOKENS:])
     return Row(role, asked.prompt_id, text)
 
 

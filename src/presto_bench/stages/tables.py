@@ -44,6 +44,7 @@ def make(job: Job) -> None:
         "attention": analysis.attention_profile(_all(job, "attention")),
         "training": _training(job),
         "helpers": _helpers(job),
+        "candidates": analysis.candidate_table(_all(job, "candidates")),
         "exclusions": _exclusions(job, prompts),
     }
     folder = job.path("checks").parent

@@ -1,0 +1,11 @@
+"""models/<model>/<arm>/seed<n> of an arm that another arm's weights and a defence at decoding time make."""
+
+from presto_bench import chat, models
+from presto_bench.jobs import Job
+
+
+def make(job: Job) -> None:
+    arm = job.item("arms")
+    tokenizer = models.load_tokenizer(job.path("defended"))
+    chat.reopened(tokenizer, job.chat_format)  # a template that knows no such thing is refused here, not in every attack
+    models.defend(job.path("defended"), job.path("model"), arm.defence)
