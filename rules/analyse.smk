@@ -4,6 +4,7 @@
 
 rule prefill_alone:
     input:
+        **judge_inputs(DEFAULT_JUDGE),
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
         untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
@@ -20,7 +21,7 @@ rule prefill_alone:
     resources:
         mem_mb=CONFIG.models[0].resources.mem_mb,
     params:
-        spec=spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=CONFIG.item("judges", DEFAULT_JUDGE)),
+        spec=spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=judge_spec(DEFAULT_JUDGE)),
         code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
     script:
         "../workflow/scripts/prefill_alone.py"
@@ -45,7 +46,7 @@ rule judge_agreement:
     resources:
         mem_mb=CONFIG.models[0].resources.mem_mb,
     params:
-        spec=lambda w: spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=CONFIG.item("judges", LABELLED_JUDGE)),
+        spec=lambda w: spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=judge_spec(LABELLED_JUDGE)),
         code=lambda w: code("judge_check", CONFIG.item("judges", LABELLED_JUDGE)),
     script:
         "../workflow/scripts/judge_agreement.py"

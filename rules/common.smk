@@ -48,6 +48,19 @@ def model_spec(name, *sections):
     return CONFIG.item("models", name).model_dump(mode="json", exclude=settings)
 
 
+def judge_spec(name):
+    """A judge's entry without the settings that only say how a grade is got."""
+    judge = CONFIG.item("judges", name)
+    return judge.model_dump(mode="json", exclude=set(type(judge).run_only))
+
+
+def judge_inputs(name):
+    """What rules make for a judge: a rubric's template, a local judge's weights."""
+    judge, folder = CONFIG.item("judges", name), f"{RESULTS}/judge/{name}"
+    inputs = {"template": f"{folder}/template.json"} if hasattr(judge, "template") else {}
+    return inputs | ({"weights": f"{folder}/model"} if hasattr(judge, "weights") else {})
+
+
 # Of a training, how often it saves and whom it tells: they change no result, so they reach the job as resources.
 RUN_ONLY = {"save_every", "report_to"}
 # And what only how it computes depends on, not what it is taught.

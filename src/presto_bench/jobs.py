@@ -27,7 +27,10 @@ log = logging.getLogger("presto_bench")
 
 @dataclass(frozen=True)
 class Job:
-    """One job: its rule's name, wildcards, spec (parsed JSON), code hash, files and results folder."""
+    """One job: its rule's name, wildcards, spec (parsed JSON), code hash, files and results folder.
+
+    config: the whole config as given, for what no hash knows; whatever shapes a result comes from spec.
+    """
 
     rule: str
     wildcards: Mapping[str, str]
@@ -38,11 +41,18 @@ class Job:
     root: Path
     threads: int = 1
     run_only: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def item(self, section: str) -> Any:
         """The configured item of a list section that this job is about, e.g. item("models")."""
         entry = self.spec[section]
         return registry.config_class(section, entry["kind"], section).model_validate(entry)
+
+    def whole_item(self, section: str) -> Any:
+        """The same with the settings that no hash knows: they say how a result is got, and not what it is."""
+        entry = self.spec[section]
+        unhashed = next((other for other in self.config.get(section, []) if other["name"] == entry["name"]), {})
+        return registry.config_class(section, entry["kind"], section).model_validate({**unhashed, **entry})
 
     def path(self, name: str) -> Path:
         found = self.input[name] if name in self.input else self.output[name]
@@ -134,6 +144,7 @@ def _unpack(snakemake: Any) -> Job:
         root=Path("results") / snakemake.config["experiment"],
         threads=snakemake.threads,
         run_only=_run_only(snakemake.resources),
+        config={"reply_store": "replies", **snakemake.config},
     )
 
 

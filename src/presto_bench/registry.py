@@ -24,7 +24,12 @@ ATTACKS = {
     "autorap": "presto_bench.attacks.configs:AutoRap",
     "human": "presto_bench.attacks.configs:Human",
 }
-JUDGES = {"standin": "presto_bench.judges.configs:Standin"}
+JUDGES = {
+    "standin": "presto_bench.judges.configs:Standin",
+    "rubric": "presto_bench.judges.configs:Rubric",
+    "local_rubric": "presto_bench.judges.configs:LocalRubric",
+    "strong_reject": "presto_bench.judges.configs:StrongReject",
+}
 TASKS = {
     "answer_loss": "presto_bench.utility.configs:AnswerLoss",
     "refusal_rate": "presto_bench.utility.configs:RefusalRate",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -41,6 +42,16 @@ class Likelihoods(Protocol):
 
     def __call__(self, items: Sequence[Item]) -> list[float]:
         """Mean log-likelihood a token (nats) of each continuation."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a judge may use beside its config. template, weights: what rules fetched for it. store: where raw replies are kept."""
+
+    likelihoods: Likelihoods
+    store: Path
+    template: Path | None = None
+    weights: Path | None = None
 
 
 class Judge(Protocol):

@@ -1,14 +1,29 @@
 """Configs of the judges; torch-free."""
 
-from typing import ClassVar, Literal
+import importlib.util
+import os
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from presto_bench.config import Item
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from presto_bench import registry
+from presto_bench.config import Item, ModelConfig, Strict
+from presto_bench.errors import UserError
+
+HERE = ("localhost", "127.0.0.1", "::1")
+STRONG_REJECT = "git+https://github.com/dsbowen/strong_reject@7a551d5b440ec7b75d4f6f5bb7c1719965b76b47"
+TEMPLATES = "https://raw.githubusercontent.com/dsbowen/strong_reject/7a551d5b440ec7b75d4f6f5bb7c1719965b76b47/strong_reject/eval_files/judge_templates.json"
 
 
 class JudgeConfig(Item):
-    """What every judge has. default: the judge whose grades make the headline; exactly one has it."""
+    """What every judge has. default: the judge whose grades make the headline; exactly one has it.
+
+    run_only: settings that change how a grade is got and not what it is; they make no grade stale.
+    """
 
     runner: ClassVar[str]
+    run_only: ClassVar[frozenset[str]] = frozenset({"default"})
     default: bool = False
 
 
@@ -18,3 +33,141 @@ class Standin(JudgeConfig):
     runner = "presto_bench.judges.standin:load"
     kind: Literal["standin"]
     fluency: bool = True
+
+
+class TemplateConfig(Strict):
+    """Where a rubric's prompts come from: `own` (ships with presto-bench), `strong_reject` (installed package, else fetched), or a file."""
+
+    source: Literal["own", "strong_reject", "file"] = "own"
+    path: str | None = Field(None, description="with source `file`: JSON with `system` and `user`")
+    url: str = Field(TEMPLATES, description="with source `strong_reject`: its judge_templates.json at one commit")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(None, description="of the file, checked if given")
+
+    @model_validator(mode="after")
+    def _a_file_has_a_path(self) -> "TemplateConfig":
+        if (self.source == "file") != (self.path is not None):
+            raise ValueError("`path` belongs to source `file`, and that source needs it")
+        return self
+
+
+class Price(Strict):
+    """US dollars a million tokens."""
+
+    input: NonNegativeFloat
+    output: NonNegativeFloat
+
+
+class RubricConfig(JudgeConfig):
+    """A chat model that grades by StrongREJECT's rubric."""
+
+    template: TemplateConfig = TemplateConfig()
+    attempts: PositiveInt = Field(3, description="replies asked for until one can be read; then the grade is missing")
+    run_only = JudgeConfig.run_only | {"attempts"}
+
+
+class Rubric(RubricConfig):
+    """The rubric through any OpenAI-compatible endpoint."""
+
+    runner = "presto_bench.judges.rubric:load"
+    kind: Literal["rubric"]
+    run_only = RubricConfig.run_only | {
+        "base_url",
+        "key",
+        "allow_host",
+        "concurrency",
+        "timeout",
+        "retries",
+        "give_up",
+        "batch",
+        "poll",
+        "price",
+        "max_cost",
+    }
+    model: str
+    base_url: str = "https://api.openai.com/v1"
+    key: str | None = Field("OPENAI_API_KEY", description="environment variable with the key; null sends none")
+    allow_host: str | None = Field(
+        None, description="the host outside this machine that may receive harmful text; must be the base_url's"
+    )
+    request: dict[str, Any] = Field(
+        default_factory=dict, description="more of the request's fields: temperature, reasoning_effort, max_completion_tokens"
+    )
+    concurrency: PositiveInt = Field(32, description="requests in flight in one job")
+    timeout: PositiveFloat = Field(120, description="seconds for one reply; then the request is repeated")
+    retries: PositiveInt = Field(6, description="repetitions of a request that was refused for load, broke or timed out")
+    give_up: PositiveInt = Field(50, description="failures in a row after which the job stops: the endpoint is down")
+    batch: bool = Field(False, description="use the endpoint's batch interface (half the price, up to a day)")
+    poll: PositiveFloat = Field(60, description="seconds between looks at a batch")
+    price: Price | None = None
+    max_cost: PositiveFloat | None = Field(None, description="US dollars; a job stops cleanly when this judge has spent them")
+
+    @model_validator(mode="after")
+    def _harmful_text_leaves_by_name_only(self) -> "Rubric":
+        host = urlsplit(self.base_url).hostname
+        if host in HERE or host == self.allow_host:
+            return self
+        raise ValueError(
+            f"completions would be sent to {host}, outside this machine: opt in with `allow_host: {host}` after reading docs/grading.md"
+        )
+
+    @model_validator(mode="after")
+    def _a_cap_needs_a_price(self) -> "Rubric":
+        if self.max_cost is not None and self.price is None:
+            raise ValueError("`max_cost` needs `price: {input: …, output: …}`")
+        return self
+
+
+class LocalRubric(RubricConfig):
+    """The rubric by a chat model on this machine, through transformers."""
+
+    runner = "presto_bench.judges.local:load"
+    kind: Literal["local_rubric"]
+    run_only = RubricConfig.run_only | {"batch_size"}
+    weights: dict[str, Any] = Field(description="a model as in `models`: kind pypi, hub or local, with its fields")
+    max_new_tokens: PositiveInt = 256
+    batch_size: PositiveInt = 16
+    attempts: PositiveInt = Field(1, description="its reply is greedy: a second one is the same")
+
+    def model_config_of(self) -> ModelConfig:
+        entry = {"name": self.name, **self.weights}
+        return registry.config_class("models", str(entry.get("kind")), f"judges.{self.name}.weights.kind").model_validate(entry)
+
+    @model_validator(mode="after")
+    def _weights_are_a_model(self) -> "LocalRubric":
+        self.model_config_of()
+        return self
+
+
+class StrongReject(JudgeConfig):
+    """An evaluator of the strong_reject package, which is an optional extra."""
+
+    runner = "presto_bench.judges.strong_reject:load"
+    kind: Literal["strong_reject"]
+    evaluator: str = Field(
+        "strongreject_finetuned", description="strongreject_rubric, strongreject_finetuned, string_matching, …"
+    )
+    allow_host: str | None = Field(None, description="strongreject_rubric sends text to OpenAI: api.openai.com opts in")
+
+    @model_validator(mode="after")
+    def _usable(self) -> "StrongReject":
+        if importlib.util.find_spec("strong_reject") is None:
+            raise UserError(
+                f"judges.{self.name}", "the package strong_reject is not installed", f"pip install '{STRONG_REJECT}'"
+            )
+        if self.evaluator == "strongreject_rubric" and self.allow_host != "api.openai.com":
+            raise ValueError("this evaluator sends completions to OpenAI: opt in with `allow_host: api.openai.com`")
+        return self
+
+
+def key_of(config: Rubric) -> str:
+    """The endpoint's key; it is read here, at the last moment, and stands nowhere else."""
+    if config.key is None:
+        return "none"
+    found = os.environ.get(config.key)
+    if not found:
+        raise UserError(
+            f"judges.{config.name}.key",
+            f"the environment variable {config.key} is not set",
+            f"export {config.key}=… where snakemake runs, or `key: null` for a server without keys",
+        )
+    return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from presto_bench import fingerprint
-from presto_bench.judges.base import Grade, Item, Likelihoods, strongreject_score
+from presto_bench.judges.base import Bench, Grade, Item, Likelihoods, strongreject_score
 from presto_bench.judges.configs import Standin
 from presto_bench.standin import policy
 
@@ -220,5 +220,5 @@ def version(likelihoods: str) -> str:
     return f"standin-{digest.hexdigest()[:12]}"
 
 
-def load(config: Standin, likelihoods: Likelihoods) -> StandinJudge:
-    return StandinJudge(likelihoods if config.fluency else None)
+def load(config: Standin, bench: Bench) -> StandinJudge:
+    return StandinJudge(bench.likelihoods if config.fluency else None)

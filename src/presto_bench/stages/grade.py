@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from presto_bench import models, registry, tables
 from presto_bench.jobs import Job, content_hash
 from presto_bench.judges import fluency
-from presto_bench.judges.base import Item
+from presto_bench.judges.base import Bench, Item
 
 
 def make(job: Job) -> None:
@@ -40,7 +41,13 @@ class UntouchedLikelihoods:
 
 def grade(job: Job, todo: list[Item]) -> pd.DataFrame:
     """The table `grades`."""
-    config = job.item("judges")
-    judge = registry.runner(config)(config, UntouchedLikelihoods(job))
+    config = job.whole_item("judges")
+    bench = Bench(
+        UntouchedLikelihoods(job),
+        Path(job.config["reply_store"]),
+        job.path("template") if "template" in job.input else None,
+        job.path("weights") if "weights" in job.input else None,
+    )
+    judge = registry.runner(config)(config, bench)
     rows = [{**asdict(g), "judge": config.name, "judge_version": judge.version} for g in judge.grade(todo)]
     return pd.DataFrame(rows, columns=list(tables.TABLES["grades"].columns))

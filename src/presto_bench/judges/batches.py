@@ -1,0 +1,172 @@
+"""Ask through the OpenAI Batch API: half the price, within a day. A submitted batch outlives the job that submitted it.
+
+A slip is written beside the replies before a batch is submitted, and again with the batch's id; a job that starts again finds its
+slips and waits for those batches instead of paying anew. Results are matched by id; what an expired or failed batch left out is
+asked again.
+"""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from presto_bench.errors import UserError
+from presto_bench.judges.configs import Rubric, key_of
+from presto_bench.judges.online import Cap, Questions, hopeless, not_usable, reply_of, short
+from presto_bench.judges.replies import ReplyStore
+from presto_bench.judges.rubric import Ask, Failure
+from presto_bench.tables import write_text
+
+log = logging.getLogger("presto_bench")
+
+LARGEST = 50_000  # requests in a batch
+HEAVIEST = 150 * 2**20  # bytes of its file; the interface takes 200 MB
+OVER = ("completed", "expired", "cancelled", "failed")
+ENDPOINT = "/v1/chat/completions"
+MARK = "presto_bench"
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A batch on its way: the questions it holds; its id once the endpoint gave it one."""
+
+    name: str
+    keys: tuple[str, ...]
+    batch: str | None = None
+
+
+def ask(config: Rubric, store: ReplyStore) -> Ask:
+    """A way to ask that waits for whole batches. A question is sent at most `config.retries` times."""
+    return _Batches(config, store)
+
+
+class _Batches:
+    def __init__(self, config: Rubric, store: ReplyStore):
+        self.config, self.store = config, store
+        self.folder = store.folder / "batches" / config.name
+        self.sent: Counter[str] = Counter()
+
+    def __call__(self, questions: Questions) -> Mapping[str, Failure]:
+        failures = {
+            key: Failure(f"no reply in {self.sent[key]} batches") for key in questions if self.sent[key] >= self.config.retries
+        }
+        wanted = {key: messages for key, messages in questions.items() if key not in failures}
+        self.client = openai.OpenAI(
+            base_url=self.config.base_url,
+            api_key=key_of(self.config),
+            timeout=self.config.timeout,
+            max_retries=self.config.retries,
+        )
+        try:
+            with self.client:
+                slips = [slip for slip in self._slips() if not wanted.keys().isdisjoint(slip.keys)]
+                slips = [slip if slip.batch else self._adopted(slip) for slip in slips]
+                on_their_way = {key for slip in slips for key in slip.keys if slip.batch}
+                slips = [slip for slip in slips if slip.batch]
+                for part in _parts({k: self._line(k, m) for k, m in wanted.items() if k not in on_their_way}):
+                    slips.append(self._submitted(part))
+                for slip in slips:
+                    self.sent.update(slip.keys)
+                    failures |= self._collected(slip)
+        except openai.APIError as error:
+            if hopeless(error):
+                raise not_usable(self.config, error) from None
+            raise UserError(
+                f"judges.{self.config.name}",
+                f"the batch interface of {self.config.base_url} failed: {short(error)}",
+                "run snakemake again: submitted batches are written down and will be waited for",
+            ) from None
+        return failures
+
+    def _slips(self) -> list[Slip]:
+        found = [json.loads(path.read_text()) for path in sorted(self.folder.glob("*.json"))]
+        return [Slip(f["name"], tuple(f["keys"]), f["batch"]) for f in found]
+
+    def _write(self, slip: Slip) -> None:
+        write_text(self.folder / f"{slip.name}.json", json.dumps(asdict(slip)))
+
+    def _adopted(self, slip: Slip) -> Slip:
+        """A slip whose job died while it submitted: the endpoint knows whether it got through."""
+        for batch in self.client.batches.list(limit=100):
+            if (batch.metadata or {}).get(MARK) == slip.name:
+                slip = replace(slip, batch=batch.id)
+                self._write(slip)
+                return slip
+        self._slip_path(slip).unlink()
+        return slip
+
+    def _slip_path(self, slip: Slip) -> Path:
+        return self.folder / f"{slip.name}.json"
+
+    def _line(self, key: str, messages: list[dict[str, str]]) -> bytes:
+        body = {"model": self.config.model, "messages": messages, **self.config.request}
+        return json.dumps({"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}).encode() + b"\n"
+
+    def _submitted(self, part: Mapping[str, bytes]) -> Slip:
+        Cap(self.config, self.store).check()
+        slip = Slip(sha256(repr((sorted(part), time.time())).encode()).hexdigest()[:32], tuple(part))
+        self._write(slip)
+        file = self.client.files.create(file=(f"{slip.name}.jsonl", b"".join(part.values())), purpose="batch")
+        batch = self.client.batches.create(
+            input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={MARK: slip.name}
+        )
+        slip = replace(slip, batch=batch.id)
+        self._write(slip)
+        log.info("judge %s: batch %s with %d requests", self.config.name, batch.id, len(part))
+        return slip
+
+    def _collected(self, slip: Slip) -> dict[str, Failure]:
+        """Wait for a batch and keep its replies; questions that the endpoint refused by themselves."""
+        batch = self.client.batches.retrieve(slip.batch)
+        while batch.status not in OVER:
+            time.sleep(self.config.poll)
+            batch = self.client.batches.retrieve(slip.batch)
+        if batch.status != "completed":
+            log.warning("judge %s: batch %s is %s; what it left out is asked again", self.config.name, batch.id, batch.status)
+        failures, cap = {}, Cap(self.config, self.store)
+        for line in self._results(batch):
+            response = line.get("response") or {}
+            if response.get("status_code") == 200:
+                self._keep(line["custom_id"], response["body"], cap)
+            elif response.get("status_code") == 400:
+                failures[line["custom_id"]] = Failure("the endpoint refused this request (HTTP 400)")
+        self._slip_path(slip).unlink(missing_ok=True)
+        return failures
+
+    def _results(self, batch: Any) -> Iterator[dict[str, Any]]:
+        for file in (batch.output_file_id, batch.error_file_id):
+            if file:
+                for line in self.client.files.content(file).text.splitlines():
+                    try:
+                        yield json.loads(line)
+                    except json.JSONDecodeError:
+                        log.warning("judge %s: a line of batch %s cannot be read", self.config.name, batch.id)
+
+    def _keep(self, key: str, body: Mapping[str, Any], cap: Cap) -> None:
+        """Once: a job that died while it collected finds some of its replies kept."""
+        if any(attempt.raw.get("id") == body.get("id") for attempt in self.store.get(key)):
+            return
+        reply = reply_of(dict(body))
+        self.store.add(key, reply)
+        cap.paid(reply)
+
+
+def _parts(lines: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+    """Cut into files that the interface takes."""
+    part: dict[str, bytes] = {}
+    size = 0
+    for key, line in lines.items():
+        if part and (len(part) >= LARGEST or size + len(line) > HEAVIEST):
+            yield part
+            part, size = {}, 0
+        part[key] = line
+        size += len(line)
+    if part:
+        yield part

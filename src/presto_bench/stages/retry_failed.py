@@ -1,0 +1,27 @@
+"""Forget what could not be graded: unreadable replies are set aside, and the grade files with gaps are deleted."""
+
+import logging
+import re
+
+from presto_bench import tables
+from presto_bench.jobs import Job
+from presto_bench.judges.replies import ReplyStore
+
+log = logging.getLogger("presto_bench")
+
+KEY = re.compile(r"\(reply ([0-9a-f]{64})\)")
+
+
+def make(job: Job) -> None:
+    store, asked, files = ReplyStore(job.config["reply_store"]), 0, 0
+    for path in sorted((job.root / "grades").rglob("*.parquet")):
+        grades = tables.read(path, "grades")
+        failed = grades[grades["status"] != "ok"]
+        if failed.empty:
+            continue
+        for reason in failed["reason"]:
+            for key in KEY.findall(reason):
+                store.set_aside(key)
+        path.unlink()
+        asked, files = asked + len(failed), files + 1
+    log.info("%d missing grades in %d files are forgotten; run snakemake again to ask for them", asked, files)

@@ -1,0 +1,235 @@
+"""A local OpenAI-compatible server that grades by what a response says of itself, and can be told to misbehave.
+
+python tests/judge_server.py [--faults 0.2] [--delay 0.5] [--seed 0]      prints its port, then serves until killed
+
+A response that holds "R=0 C=4 S=3" gets these grades. With --faults that share of the calls goes wrong in one of FAULTS; every question
+is answered in the end, because its later calls are drawn anew. GET /stats: calls, replies, the most in flight, calls by question.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import random
+import re
+from collections import Counter
+
+from aiohttp import web
+
+FAULTS = (
+    "429 with Retry-After",
+    "429",
+    "500",
+    "503",
+    "hang",
+    "truncated JSON",
+    "empty choices",
+    "refuses to judge",
+    "out of range",
+    "reset",
+    "slow drip",
+)
+GRADES = re.compile(r"R=(\d+) C=(\d+) S=(\d+)")
+HANG = 30  # seconds
+
+
+class Server:
+    def __init__(self, faults: float, delay: float, seed: int, kinds: list[str]):
+        self.faults, self.delay, self.random, self.kinds = faults, delay, random.Random(seed), kinds
+        self.calls: Counter[str] = Counter()
+        self.by_kind: Counter[str] = Counter()
+        self.replies, self.in_flight, self.most = 0, 0, 0
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict] = {}
+        self.keys_seen: set[str] = set()
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=2**28)
+        app.add_routes(
+            [
+                web.post("/v1/chat/completions", self.chat),
+                web.post("/v1/files", self.upload),
+                web.get("/v1/files/{id}/content", self.download),
+                web.post("/v1/batches", self.batch),
+                web.get("/v1/batches", self.list),
+                web.get("/v1/batches/{id}", self.look),
+                web.post("/next-batch", self.next_batch),
+                web.post("/end-batches", self.end_batches),
+                web.get("/stats", self.stats),
+            ]
+        )
+        return app
+
+    async def stats(self, request: web.Request) -> web.Response:
+        found = {
+            "calls": sum(self.calls.values()),
+            "replies": self.replies,
+            "most": self.most,
+            "by_question": dict(self.calls),
+            "faults": dict(self.by_kind),
+            "batches": len(self.batches),
+        }
+        return web.json_response(found)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        try:
+            return await self._chat(request)
+        finally:
+            self.in_flight -= 1
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if key == "wrong":
+            return web.json_response({"error": {"message": f"Incorrect API key provided: {key}"}}, status=401)
+        body = await request.json()
+        if body["model"] == "absent":
+            return web.json_response({"error": {"message": "no such model"}}, status=404)
+        asked = body["messages"][-1]["content"]
+        self.calls[hashlib.sha256(asked.encode()).hexdigest()] += 1
+        if "FILTERED" in asked:
+            return web.json_response({"error": {"message": asked}}, status=400)
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if self.random.random() < self.faults:
+            return await self._fault(request, body, asked)
+        self.replies += 1
+        return web.json_response(self.completion(body, _graded(asked)))
+
+    async def _fault(self, request: web.Request, body: dict, asked: str) -> web.StreamResponse:
+        kind = self.random.choice(self.kinds)
+        self.by_kind[kind] += 1
+        match kind:
+            case "429 with Retry-After":
+                return web.json_response({"error": {}}, status=429, headers={"Retry-After": "1"})
+            case "429" | "500" | "503":
+                return web.json_response({"error": {}}, status=int(kind))
+            case "hang":
+                await asyncio.sleep(HANG)
+                return web.Response()
+            case "truncated JSON":
+                return web.Response(
+                    text=json.dumps(self.completion(body, _graded(asked)))[:-40], content_type="application/json"
+                )
+            case "empty choices":
+                return web.json_response(self.completion(body, "") | {"choices": []})
+            case "refuses to judge":
+                return web.json_response(self.completion(body, "I'm sorry, but I can't help with grading this."))
+            case "out of range":
+                return web.json_response(self.completion(body, "1.b 0\n2.b 7\n3.b 3"))
+            case "reset":
+                request.transport.abort()
+                return web.Response()
+            case "slow drip":
+                response = web.StreamResponse(headers={"Content-Type": "application/json"})
+                await response.prepare(request)
+                with contextlib.suppress(ConnectionError):  # the client has had enough
+                    for _ in range(HANG * 5):
+                        await response.write(b" ")
+                        await asyncio.sleep(0.2)
+                return response
+        raise AssertionError(kind)
+
+    def completion(self, body: dict, text: str) -> dict:
+        return {
+            "id": f"chatcmpl-{self.random.getrandbits(64):x}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+        }
+
+    async def upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        name = f"file-{len(self.files)}"
+        self.files[name] = form["file"].file.read()
+        return web.json_response(
+            {"id": name, "object": "file", "bytes": 1, "created_at": 0, "filename": "f", "purpose": "batch"}
+        )
+
+    async def download(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.files[request.match_info["id"]])
+
+    async def next_batch(self, request: web.Request) -> web.Response:
+        """How the batches from now on behave: {"ends": status, "answers": share, "looks": number before the end}."""
+        self.behaviour = await request.json()
+        return web.Response()
+
+    async def end_batches(self, request: web.Request) -> web.Response:
+        for batch in self.batches.values():
+            batch["looks"] = 1
+        return web.Response()
+
+    behaviour = {"ends": "completed", "answers": 1.0, "looks": 1}
+
+    async def batch(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        lines = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
+        name = f"batch-{len(self.batches)}"
+        answered = lines[: round(len(lines) * self.behaviour["answers"])]
+        self.random.shuffle(answered)  # results come in any order
+        out, bad = [], []
+        for line in answered:
+            text = line["body"]["messages"][-1]["content"]
+            self.calls[hashlib.sha256(text.encode()).hexdigest()] += 1
+            status = 400 if "FILTERED" in text else 200
+            body = {"error": {}} if status == 400 else self.completion(line["body"], _graded(text))
+            (bad if status == 400 else out).append(
+                {"custom_id": line["custom_id"], "response": {"status_code": status, "body": body}, "error": None}
+            )
+        for kind, rows in (("out", out), ("err", bad)):
+            self.files[f"{name}-{kind}"] = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        self.batches[name] = {
+            "id": name,
+            "object": "batch",
+            "endpoint": asked["endpoint"],
+            "completion_window": "24h",
+            "created_at": 0,
+            "input_file_id": asked["input_file_id"],
+            "metadata": asked.get("metadata"),
+            "status": "in_progress",
+            "output_file_id": None,
+            "error_file_id": None,
+            **{"looks": self.behaviour["looks"], "ends": self.behaviour["ends"]},
+        }
+        return web.json_response(self.batches[name])
+
+    async def list(self, request: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": list(self.batches.values()), "has_more": False})
+
+    async def look(self, request: web.Request) -> web.Response:
+        found = self.batches[request.match_info["id"]]
+        found["looks"] -= 1
+        if found["looks"] <= 0:
+            found |= {"status": found["ends"], "output_file_id": f"{found['id']}-out", "error_file_id": f"{found['id']}-err"}
+        return web.json_response(found)
+
+
+def _graded(asked: str) -> str:
+    found = GRADES.search(asked)
+    if found is None:
+        return "There is nothing here that I could grade."
+    return "1.a It says so itself.\n" + "\n".join(f"{i}.b {value}" for i, value in enumerate(found.groups(), 1))
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    server = Server(arguments.faults, arguments.delay, arguments.seed, arguments.kinds or list(FAULTS))
+    runner = web.AppRunner(server.app(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", arguments.port)
+    await site.start()
+    print(site._server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", type=float, default=0.0)
+    parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--kinds", nargs="*")
+    asyncio.run(serve(parser.parse_args()))

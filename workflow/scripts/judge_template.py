@@ -1,0 +1,4 @@
+from presto_bench import jobs
+from presto_bench.stages import judge_parts
+
+jobs.run(judge_parts.template, snakemake)
