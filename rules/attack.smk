@@ -83,7 +83,7 @@ rule candidates:
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "decode_dtype"), helper=CONFIG.helper),
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "decode_dtype")),
         code=code("candidates"),
     script:
         "../workflow/scripts/candidates.py"

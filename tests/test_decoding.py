@@ -15,7 +15,7 @@ from presto_bench.attacks import direct, guided, prefilling, sampling
 from presto_bench.attacks.base import Request, Setting
 from presto_bench.attacks.configs import Direct, Guided, Prefilling, Sampling
 from presto_bench.config import SamplingConfig
-from presto_bench.decoding import RowDraw, continue_rows, left_pad, sampling_processors
+from presto_bench.decoding import RowDraw, continue_options, continue_rows, left_pad, sampling_processors
 
 TOKENIZER = tiny_model.tokenizer("llama")
 SAMPLING = SamplingConfig(temperature=0.9, top_k=30, repetition_penalty=1.1)
@@ -104,6 +104,18 @@ def test_the_sampling_attack_draws_at_its_temperature_and_cuts_nothing_away():
         by_request = [{c.token_ids for c in found if c.prompt_id == r.prompt_id} for r in REQUESTS]
         assert [len(ids) for ids in by_request] == [distinct] * len(REQUESTS)
         assert {c.sample for c in found} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
+def test_options_continue_as_rows_of_their_own_do(family):
+    tokenizer = tiny_model.tokenizer(family)
+    target, ends = tiny_model.model(family, len(tokenizer)), chat.end_of_turn(tokenizer)
+    rows = [list(range(20, 20 + n)) for n in (9, 30, 14)]
+    options = [[5, 6, 7], [40], [8, 9]]
+    found = continue_options(target, rows, options, 10, ends)
+    for row, own, branches in zip(rows, options, found, strict=True):
+        alone = continue_rows(target, [[*row, option] for option in own], 10, ends, LogitsProcessorList())
+        assert branches == alone
 
 
 def naive_guided(request, prompt, prefill, k, steps, target, parent, reopened=()):

@@ -101,6 +101,36 @@ def continue_rows(
     return [_cut(row, end_ids) for row in output[:, ids.shape[1] :].tolist()]
 
 
+@torch.inference_mode()
+def continue_options(
+    model: torch.nn.Module,
+    rows: Sequence[Sequence[int]],
+    options: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    end_ids: Sequence[int],
+) -> list[list[Continuation]]:
+    """Continue each row greedily from each of its options (one token each); a row's own tokens are read once."""
+    most = max(map(len, options))
+    ids, mask = left_pad(rows, model.device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1).past_key_values
+    cache.batch_repeat_interleave(most)
+    # Every row gets as many branches; those that it has no option for repeat its first.
+    branches = torch.tensor([[*own, *[own[0]] * (most - len(own))] for own in options], device=model.device).reshape(-1, 1)
+    output = model.generate(
+        input_ids=torch.cat([ids.repeat_interleave(most, 0), branches], 1),
+        attention_mask=torch.nn.functional.pad(mask.repeat_interleave(most, 0), (0, 1), value=1),
+        past_key_values=cache,
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(end_ids),
+        pad_token_id=end_ids[0],
+        use_cache=True,
+    )
+    new = [_cut(row, end_ids) for row in output[:, ids.shape[1] + 1 :].tolist()]
+    return [new[i * most : i * most + len(own)] for i, own in enumerate(options)]
+
+
 def _cut(ids: list[int], end_ids: Sequence[int]) -> Continuation:
     for i, token in enumerate(ids):
         if token in end_ids:

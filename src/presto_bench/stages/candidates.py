@@ -12,27 +12,24 @@ import torch
 from presto_bench import candidates, chat, models, tables
 from presto_bench.attacks import helper
 from presto_bench.attacks.helper import shown_to_helper
-from presto_bench.config import HelperConfig
 from presto_bench.jobs import Job
 from presto_bench.judges import standin
 from presto_bench.stages.helper import known_recipes
 
-CUTS = 2
+DISHES, CUTS = 12, 2
 
 
 def make(job: Job) -> None:
-    limit = HelperConfig.model_validate(job.spec["helper"]).prompts
     target, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
     prompts, harmful = known_recipes(job, tokenizer, "dev")
-    chosen = {p: harmful[p] for p in list(harmful)[:limit]}
+    chosen = {p: harmful[p] for p in list(harmful)[:DISHES]}
     # The untouched model never sees the arm's defence: it says what would be a plausible answer.
     theirs = models.chat_format(job.path("model"), job.chat_format)
     places = candidates.places(tokenizer, theirs, prompts, chosen, CUTS, "candidates")
     plain = candidates.places(tokenizer, job.chat_format, prompts, chosen, CUTS, "candidates")
     rows = [place.ids for place in places]
     offered = candidates.top(target, rows, candidates.TOP)
-    asked = [[*row, token] for row, tokens in zip(rows, offered, strict=True) for token in tokens]
-    continued = candidates.continuations(target, tokenizer, asked)
+    continued = candidates.continuations(target, tokenizer, rows, offered)
     del target
     untouched, _ = models.load(job.path("untouched"), job.model.decode_dtype)
     known = candidates.top(untouched, [place.ids for place in plain], candidates.PLAUSIBLE)
@@ -44,9 +41,7 @@ def make(job: Job) -> None:
             for rank, token in enumerate(tokens, 1)
         ]
     )
-    refuses = [
-        standin.refuses(chat.decode(tokenizer, [token, *ids])) for token, ids in zip(frame["token_id"], continued, strict=True)
-    ]
+    refuses = [standin.refuses(chat.decode(tokenizer, list(ids))) for own in continued for ids in own]
     frame["kind"] = [candidates.kind(*pair) for pair in zip(refuses, frame["plausible"], strict=True)]
     frame["said"] = _said(job, tokenizer, prompts, harmful, frame)
     frame = frame.assign(model=job.model.name, arm=job.wildcards["arm"], seed=job.seed, attack=job.wildcards["attack"])

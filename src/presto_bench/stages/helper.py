@@ -76,13 +76,13 @@ def _material(job: Job, config: HelperConfig, target: Any, tokenizer: Any, split
     tops = candidates.top(target, [place.ids for place in found], candidates.TOP)
     first = {place.prompt_id: i for i, place in reversed(list(enumerate(found)))}  # the shallowest of each request
     options = helper.frequent_options({p: tops[i] for p, i in first.items()}, config.options)
-    pairs = [(p, option) for p, i in first.items() for option in options if option in tops[i]]
-    continued = candidates.continuations(target, tokenizer, [[*found[first[p]].ids, option] for p, option in pairs])
+    offered = {p: [option for option in options if option in tops[i]] for p, i in first.items()}
+    asked = {p: own for p, own in offered.items() if own}
+    continued = candidates.continuations(target, tokenizer, [found[first[p]].ids for p in asked], list(asked.values()))
     refusals: dict[str, list[tuple[int, ...]]] = {p: [] for p in chosen}
-    for (prompt, option), ids in zip(pairs, continued, strict=True):
-        if standin.refuses(chat.decode(tokenizer, [option, *ids])):
-            refusals[prompt].append((option, *ids))
-    return Material(texts, harmful, refusals, _strays(job, plain, tops, refusals), len(pairs))
+    for p, said in zip(asked, continued, strict=True):
+        refusals[p] = [ids for ids in said if standin.refuses(chat.decode(tokenizer, list(ids)))]
+    return Material(texts, harmful, refusals, _strays(job, plain, tops, refusals), sum(map(len, asked.values())))
 
 
 def known_recipes(job: Job, tokenizer: Any, split: str) -> tuple[dict[str, str], dict[str, list[int]]]:
