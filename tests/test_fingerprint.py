@@ -50,10 +50,12 @@ ALL = {
     "grade",
     "helper",
     "judge_check",
+    "judge_parts",
     "manifest",
     "prompts",
     "ranks",
     "refusals",
+    "retry_failed",
     "tables",
     "utility",
 }
