@@ -36,6 +36,7 @@ rule judge_agreement:
         agreement=report(
             f"{RESULTS}/tables/judge_agreement.csv", caption="../workflow/report/judge_agreement.rst", category="1 Checks"
         ),
+        grades=f"{RESULTS}/judge/label_grades.csv",
     log:
         f"{RESULTS}/logs/judge_agreement.log",
     benchmark:
@@ -71,6 +72,7 @@ rule tables:
             for path in per_run("{results}/utility/{{task}}/{model}/{arm}/seed{seed}.parquet")
         ],
         prefill_alone=rules.prefill_alone.output.prefill_alone,
+        label_grades=rules.judge_agreement.output.grades if LABELLED_JUDGE else [],
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
         exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
@@ -87,6 +89,8 @@ rule tables:
         candidates_table=report(
             f"{RESULTS}/tables/candidates.csv", caption="../workflow/report/candidates.rst", category="4 Ranks"
         ),
+        judges=report(f"{RESULTS}/tables/judges.csv", caption="../workflow/report/judges.rst", category="3 Scores"),
+        corrected=report(f"{RESULTS}/tables/corrected.csv", caption="../workflow/report/corrected.rst", category="3 Scores"),
         summary=f"{RESULTS}/summary.json",
     log:
         f"{RESULTS}/logs/tables.log",
@@ -96,7 +100,12 @@ rule tables:
         "../envs/analysis.yaml"
     params:
         spec=spec(
-            **shown(), bootstrap=CONFIG.bootstrap, primary=primary_attacks(), null_pair=null_pair(), best_of=best_of_attacks()
+            **shown(),
+            bootstrap=CONFIG.bootstrap,
+            primary=primary_attacks(),
+            null_pair=null_pair(),
+            best_of=best_of_attacks(),
+            labelled=LABELLED_JUDGE,
         ),
         code=code("tables"),
     script:

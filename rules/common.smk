@@ -213,10 +213,11 @@ FIGURE_NEEDS = {
     "ranks": ["rank_curves"],
     "attention": ["attention"],
     **({"sweeps": ["scores"]} if ranked() else {}),
+    **({"judges": ["scores", "comparisons"]} if len(JUDGES) > 1 else {}),
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
-TABLE_NAMES += ["exclusions", "helpers", "candidates"]
+TABLE_NAMES += ["exclusions", "helpers", "candidates", "judges", "corrected"]
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
 )  # the one that hand labels are for

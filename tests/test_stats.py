@@ -83,6 +83,27 @@ def test_a_weighted_mean_by_hand_and_no_wider_than_its_values():
     assert found.value == pytest.approx(1.75)
 
 
+def test_the_seed_level_test_by_hand():
+    """Three seeds alike: only all plus and all minus are as far out, 2 of 8. 0.3, 0.1, -0.1: only the two sums of 0.1 are nearer, 6 of 8."""
+    assert stats.sign_flip(np.array([0.1, 0.1, 0.1])) == pytest.approx(2 / 8)
+    assert stats.sign_flip(np.array([0.1, 0.1, -0.1])) == pytest.approx(1.0)
+    assert stats.sign_flip(np.array([0.3, 0.1, -0.1])) == pytest.approx(6 / 8)
+    assert stats.sign_flip(np.array([0.4])) == 1.0
+    assert np.isnan(stats.sign_flip(np.array([])))
+
+
+def test_the_seed_level_test_rejects_a_true_null_no_more_often_than_it_says():
+    """500 nulls with 6 seeds: p <= 0.05 in at most 5 % (binomial standard error 1 %)."""
+    rng = np.random.default_rng(4)
+    rejected = np.mean([stats.sign_flip(rng.normal(0, 1, 6)) <= 0.05 for _ in range(500)])
+    assert rejected <= 0.05 + 3 * 0.0098
+
+
+def test_seed_differences_are_paired_by_request():
+    found = stats.seed_differences(grid([[0.5, 0.7], [0.5, np.nan]], [1, 2]), grid([[0.1, 0.1], [0.2, 0.9]], [1, 2]))
+    assert found == pytest.approx([0.5, 0.3])
+
+
 SCORES = st.lists(st.sampled_from([0.0, 0.0, 0.125, 0.5, 1.0]), min_size=1, max_size=9)
 
 

@@ -88,6 +88,7 @@ def comparisons(graded: pd.DataFrame, reference: str, treated: str, resamples: i
                 "low": difference.low,
                 "high": difference.high,
                 "n": difference.n,
+                "p_seeds": stats.sign_flip(stats.seed_differences(grids[reference], grids[treated])),
                 **{f"ratio_{k}": v for k, v in asdict(ratio).items() if k != "n"},
             }
         )
@@ -100,6 +101,7 @@ def comparisons(graded: pd.DataFrame, reference: str, treated: str, resamples: i
         "low",
         "high",
         "n",
+        "p_seeds",
         "ratio_value",
         "ratio_low",
         "ratio_high",

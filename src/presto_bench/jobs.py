@@ -29,7 +29,7 @@ log = logging.getLogger("presto_bench")
 class Job:
     """One job: its rule's name, wildcards, spec (parsed JSON), code hash, files and results folder.
 
-    config: the whole config as given, for what no hash knows; whatever shapes a result comes from spec.
+    settings: the whole config as given, for what no hash knows; whatever shapes a result comes from spec.
     """
 
     rule: str
@@ -41,7 +41,7 @@ class Job:
     root: Path
     threads: int = 1
     run_only: Mapping[str, Any] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def item(self, section: str) -> Any:
         """The configured item of a list section that this job is about, e.g. item("models")."""
@@ -51,7 +51,7 @@ class Job:
     def whole_item(self, section: str) -> Any:
         """The same with the settings that no hash knows: they say how a result is got, and not what it is."""
         entry = self.spec[section]
-        unhashed = next((other for other in self.config.get(section, []) if other["name"] == entry["name"]), {})
+        unhashed = next((other for other in self.settings.get(section, []) if other["name"] == entry["name"]), {})
         return registry.config_class(section, entry["kind"], section).model_validate({**unhashed, **entry})
 
     def path(self, name: str) -> Path:
@@ -144,7 +144,7 @@ def _unpack(snakemake: Any) -> Job:
         root=Path("results") / snakemake.config["experiment"],
         threads=snakemake.threads,
         run_only=_run_only(snakemake.resources),
-        config={"reply_store": "replies", **snakemake.config},
+        settings={"reply_store": "replies", **snakemake.config},
     )
 
 

@@ -72,6 +72,25 @@ def weighted_mean_interval(values: pd.DataFrame, weights: pd.DataFrame, resample
     return Interval(_mean(scaled) / _mean(weights), *_bounds(a / b), values.shape[1])
 
 
+def sign_flip(differences: np.ndarray) -> float:
+    """Two-sided p value of "no difference" from one mean difference a training seed: every way to flip their signs, exactly.
+
+    With n seeds it cannot be below 2 / 2^n: what a few seeds cannot show, it does not claim. nan beyond 20 seeds or without any.
+    """
+    values = differences[~np.isnan(differences)]
+    if not 1 <= len(values) <= 20:
+        return float("nan")
+    signs = 1 - 2 * ((np.arange(2 ** len(values))[:, None] >> np.arange(len(values))) & 1)
+    means = np.abs(signs @ values)
+    return float((means >= np.abs(values.sum()) - 1e-12).mean())
+
+
+def seed_differences(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:
+    """first - second of each training seed, paired by request."""
+    first, second = _paired(first, second)
+    return (first - second).mean(axis=1).to_numpy(float)
+
+
 def _paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both on the same seeds and requests; a pair with a missing half counts on neither side."""
     seeds = first.index if len(first) >= len(second) else second.index

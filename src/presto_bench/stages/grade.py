@@ -44,7 +44,7 @@ def grade(job: Job, todo: list[Item]) -> pd.DataFrame:
     config = job.whole_item("judges")
     bench = Bench(
         UntouchedLikelihoods(job),
-        Path(job.config["reply_store"]),
+        Path(job.settings["reply_store"]),
         job.path("template") if "template" in job.input else None,
         job.path("weights") if "weights" in job.input else None,
     )

@@ -25,9 +25,14 @@ def agreement(job: Job) -> None:
     labelled = labels.read("test")
     todo = [Item(r.label_id, r.prompt, r.category, r.prefill, r.prefill + r.continuation) for r in labelled.itertuples()]
     spec = job.spec["judges"]
-    found = []
+    found, as_configured = [], None
     for criterion in (True, False):
         variant = replace(job, spec={**job.spec, "judges": {**spec, "fluency": criterion}})
         grades = grade(variant, todo).rename(columns={"completion_id": "label_id"})
+        if spec["fluency"] == criterion:
+            as_configured = labelled[["label_id", "score"]].merge(
+                grades[["label_id", "score"]], on="label_id", suffixes=("_hand", "_judge")
+            )
         found.append(labels.agreement(labelled, grades).assign(fluency_criterion=criterion))
+    tables.write_text(job.path("grades"), as_configured.to_csv(index=False, float_format="%.6g"))
     write_three(job.path("agreement").with_suffix(""), pd.concat(found, ignore_index=True))

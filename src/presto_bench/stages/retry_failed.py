@@ -13,7 +13,7 @@ KEY = re.compile(r"\(reply ([0-9a-f]{64})\)")
 
 
 def make(job: Job) -> None:
-    store, asked, files = ReplyStore(job.config["reply_store"]), 0, 0
+    store, asked, files = ReplyStore(job.settings["reply_store"]), 0, 0
     for path in sorted((job.root / "grades").rglob("*.parquet")):
         grades = tables.read(path, "grades")
         failed = grades[grades["status"] != "ok"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import analysis, stats, summary, tables
+from presto_bench import agreement, analysis, stats, summary, tables
 from presto_bench.jobs import Job
 
 
@@ -46,6 +46,8 @@ def make(job: Job) -> None:
         "helpers": _helpers(job),
         "candidates": analysis.candidate_table(_all(job, "candidates")),
         "exclusions": _exclusions(job, prompts),
+        "judges": agreement.judges(graded),
+        "corrected": _corrected(job, graded),
     }
     folder = job.path("checks").parent
     for name, frame in frames.items():
@@ -110,6 +112,23 @@ def _helpers(job: Job) -> pd.DataFrame:
         frames.append(found)
     columns = ["model", "target", "kind", "n", "accuracy", "probability", "refusals_dropped"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _corrected(job: Job, graded: pd.DataFrame) -> pd.DataFrame:
+    """Means of the judge that hand labels are for, with its mean error on them taken off."""
+    keys, rows = ["model", "arm", "attack", "variant"], []
+    for path in job.paths("label_grades"):
+        labelled = pd.read_csv(path)
+        for key, group in graded[graded["judge"] == job.spec["labelled"]].groupby(keys, sort=False):
+            found = agreement.corrected_mean(
+                group["score"].to_numpy(float),
+                labelled["score_judge"].to_numpy(float),
+                labelled["score_hand"].to_numpy(float),
+                job.spec["bootstrap"],
+            )
+            row = {"judged": group["score"].mean(), "corrected": found.value, "low": found.low, "high": found.high}
+            rows.append(dict(zip(keys, key, strict=True)) | row)
+    return pd.DataFrame(rows, columns=[*keys, "judged", "corrected", "low", "high"])
 
 
 def _prefill_alone(job: Job) -> float:
