@@ -89,6 +89,7 @@ rule tables:
         candidates_table=report(
             f"{RESULTS}/tables/candidates.csv", caption="../workflow/report/candidates.rst", category="4 Ranks"
         ),
+        examples=report(f"{RESULTS}/tables/examples.csv", caption="../workflow/report/examples.rst", category="3 Scores"),
         judges=report(f"{RESULTS}/tables/judges.csv", caption="../workflow/report/judges.rst", category="3 Scores"),
         corrected=report(f"{RESULTS}/tables/corrected.csv", caption="../workflow/report/corrected.rst", category="3 Scores"),
         summary=f"{RESULTS}/summary.json",
@@ -106,6 +107,7 @@ rule tables:
             null_pair=null_pair(),
             best_of=best_of_attacks(),
             labelled=LABELLED_JUDGE,
+            show=CONFIG.show_completions,
         ),
         code=code("tables"),
     script:

@@ -40,3 +40,41 @@ rule manifest:
         code=code("manifest"),
     script:
         "../workflow/scripts/manifest.py"
+
+
+# What a reviewer needs to rebuild every figure: no prompt, no completion, salted ids.
+rule bundle:
+    input:
+        tables=TABLES,
+        manifest=rules.manifest.output.run,
+        completions=rules.tables.input.completions,
+        grades=rules.tables.input.grades,
+        ranks=rules.tables.input.ranks,
+    output:
+        bundle=f"{RESULTS}/bundle.tar.gz",
+    log:
+        f"{RESULTS}/logs/bundle.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(**shown(), rap=rap(), needs=FIGURE_NEEDS),
+        code=code("bundle"),
+    script:
+        "../workflow/scripts/bundle.py"
+
+
+# Deletes every word that a model said; tables, figures and scores stay.
+rule purge:
+    output:
+        touch(temp(f"{RESULTS}/.purge")),
+    log:
+        f"{RESULTS}/logs/purge.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(),
+        code=code("bundle"),
+    script:
+        "../workflow/scripts/purge.py"

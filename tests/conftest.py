@@ -31,3 +31,13 @@ def smollm2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smollm2") / "model"
     models.fetch(entry, folder, ROOT / "downloads")
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A finished run of config/tiny.yaml; whoever changes something in it puts it back."""
+    from project import Project
+
+    project = Project(ROOT, tmp_path_factory.mktemp("finished") / "project")
+    project.run()
+    return project

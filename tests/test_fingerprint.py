@@ -41,6 +41,7 @@ def test_comments_and_docstrings_are_no_code(source):
 ALL = {
     "answers",
     "attack",
+    "bundle",
     "candidates",
     "checkpoint",
     "decoding_arm",

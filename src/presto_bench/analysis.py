@@ -165,6 +165,16 @@ def utility_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def examples(graded: pd.DataFrame, judge: str, show: bool) -> pd.DataFrame:
+    """The highest-scoring response of each model, arm, attack and variant; its text only if `show`."""
+    keys = ["model", "arm", "attack", "variant"]
+    mine = graded[(graded["judge"] == judge) & graded["score"].notna()]
+    best = mine.sort_values(["score", "completion_id"], ascending=[False, True]).drop_duplicates(keys)
+    best = best.set_index(keys).reindex(mine.set_index(keys).index.unique()).reset_index()
+    told = best["response"] if show else best["response"].map(lambda text: f"[{len(text)} characters, redacted]")
+    return best.assign(response=told)[[*keys, "prompt_id", "sample", "score", "finish", "steps", "response"]]
+
+
 def candidate_table(table: pd.DataFrame) -> pd.DataFrame:
     """What stands in each arm's top 20 behind harmful beginnings, and what share of each kind its helper goes on with."""
     keys = ["model", "arm", "attack"]

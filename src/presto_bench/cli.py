@@ -1,10 +1,13 @@
-"""`presto-bench rap`: human RAP in a terminal, on an arm that an experiment has trained."""
+"""`presto-bench`: what stands beside the workflow: human RAP in a terminal, what judges cost, figures out of a bundle."""
 
 import argparse
+import json
 import sys
+import tarfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from presto_bench import config as configs
@@ -15,6 +18,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="presto-bench", description="Tools beside the workflow.")
     commands = parser.add_subparsers(dest="command", required=True)
     rap = commands.add_parser("rap", help="pick from a model's ranks by hand; sessions are recorded and graded by the workflow")
+    rap.set_defaults(run=sessions)
     rap.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     rap.add_argument("--person", required=True, help="a name for whoever picks; it becomes a folder")
     rap.add_argument("--arm", required=True)
@@ -22,8 +26,16 @@ def main(words: Sequence[str] | None = None) -> int:
     rap.add_argument("--seed", type=int, default=0)
     rap.add_argument("--attack", help="the config's attack of kind human; needed where it has several")
     rap.add_argument("--requests", type=int, default=20, help="how many held-out requests to work on")
+    cost = commands.add_parser("cost", help="what paid judges will cost at most, and have cost so far")
+    cost.set_defaults(run=costs_of)
+    cost.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    figures = commands.add_parser("figures", help="draw every figure from a bundle (`snakemake bundle`)")
+    figures.set_defaults(run=figures_of)
+    figures.add_argument("bundle", type=Path)
+    figures.add_argument("--out", type=Path, default=Path("figures"))
     try:
-        return sessions(parser.parse_args(words))
+        arguments = parser.parse_args(words)
+        return arguments.run(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -47,6 +59,33 @@ def sessions(arguments: argparse.Namespace) -> int:
             print(f"quit at request {number}; the same command goes on there")
             return 0
     print("all requests are done; run snakemake to grade them")
+    return 0
+
+
+def costs_of(arguments: argparse.Namespace) -> int:
+    from presto_bench import costs
+
+    print(costs.show(configs.read(arguments.config)))
+    return 0
+
+
+def figures_of(arguments: argparse.Namespace) -> int:
+    """Every figure of a bundle, as .pdf and .png."""
+    from presto_bench.stages import figure
+
+    with TemporaryDirectory() as scratch:
+        try:
+            with tarfile.open(arguments.bundle) as archive:
+                archive.extractall(scratch, filter="data")
+            folder = Path(scratch) / "bundle"
+            spec = json.loads((folder / "figures.json").read_text())
+        except (OSError, tarfile.TarError, json.JSONDecodeError) as error:
+            raise UserError(arguments.bundle, f"no bundle: {error}", "make one with `snakemake bundle`") from error
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for name, needs in spec.pop("needs").items():
+            tables = {table: folder / "tables" / f"{table}.csv" for table in needs}
+            figure.draw(name, tables, spec, arguments.out / f"{name}.pdf", arguments.out / f"{name}.png")
+    print(f"figures are in {arguments.out}")
     return 0
 
 

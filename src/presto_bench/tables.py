@@ -21,11 +21,15 @@ S, I, F = pa.string(), pa.int64(), pa.float64()
 
 @dataclass(frozen=True)
 class Table:
-    """Columns with their types, the key that must be unique, and the columns that may be null."""
+    """Columns with their types, the key that must be unique, and the columns that may be null.
+
+    private: holds what models said (token ids decode to text), so that only its owner may read it.
+    """
 
     columns: dict[str, pa.DataType]
     key: tuple[str, ...]
     nullable: frozenset[str] = field(default_factory=frozenset)
+    private: bool = False
 
     @property
     def schema(self) -> pa.Schema:
@@ -36,9 +40,9 @@ _RUN = {"model": S, "arm": S, "seed": I}
 
 TABLES: dict[str, Table] = {
     "prompts": Table({"prompt_id": S, "prompt": S, "category": S, "role": S, "split": S}, ("prompt_id",)),
-    "triples": Table({"prompt_id": S, "harmful": S, "refusal": S}, ("prompt_id",)),
+    "triples": Table({"prompt_id": S, "harmful": S, "refusal": S}, ("prompt_id",), private=True),
     "prefills": Table({"prompt_id": S, "prefill": S, "source": S}, ("prompt_id",)),
-    "answers": Table({"prompt_id": S, "answer": S, "finish": S, "score": F, "kept": pa.bool_()}, ("prompt_id",)),
+    "answers": Table({"prompt_id": S, "answer": S, "finish": S, "score": F, "kept": pa.bool_()}, ("prompt_id",), private=True),
     "augmented": Table({"seed": I, "epoch": I, "order": I, "prompt_id": S, "prefill_tokens": I}, ("order",)),
     "completions": Table(
         {
@@ -57,6 +61,7 @@ TABLES: dict[str, Table] = {
             "seconds": F,
         },
         ("completion_id",),
+        private=True,
     ),
     "grades": Table(
         {
@@ -88,6 +93,7 @@ TABLES: dict[str, Table] = {
         },
         ("model", "arm", "seed", "prompt_id", "role", "position"),
         frozenset({"kl_first", "overlap20"}),
+        private=True,
     ),
     "first_tokens": Table(
         {**_RUN, "prompt_id": S, "place": S, "openers_in_top20": F, "refusal_mass": F}, ("prompt_id", "place")
@@ -104,6 +110,7 @@ TABLES: dict[str, Table] = {
             "said": F,
         },
         ("prompt_id", "depth", "rank"),
+        private=True,
     ),
     "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
     "utility": Table({**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F}, ("task", "prompt_id")),
@@ -125,7 +132,12 @@ def write(path: str | Path, name: str, frame: pd.DataFrame) -> None:
     """Check `frame` against the table `name` and put it at `path` whole or not at all."""
     path = Path(path)
     table = _checked(path, name, frame)
-    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+    def write_to(temporary: Path) -> None:
+        temporary.touch(mode=0o600 if TABLES[name].private else 0o666)
+        pq.write_table(table, temporary, compression="zstd")
+
+    write_atomically(path, write_to)
 
 
 def read(path: str | Path, name: str) -> pd.DataFrame:
@@ -161,6 +173,11 @@ def write_atomically(path: Path, write_to) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def owner_only(path: str, flags: int) -> int:
+    """An `opener` for files that hold what models said."""
+    return os.open(path, flags, 0o600)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from presto_bench import tables
 from presto_bench.errors import UserError
 
 
@@ -81,7 +82,7 @@ def begin(path: Path, start: Start) -> None:
 
 def record(path: Path, event: Mapping[str, Any]) -> None:
     """Append one event; it is on disk when this returns."""
-    with open(path, "a", encoding="utf-8") as handle:
+    with open(path, "a", encoding="utf-8", opener=tables.owner_only) as handle:
         handle.write(json.dumps(event) + "\n")
 
 

@@ -56,6 +56,10 @@ class Price(Strict):
     input: NonNegativeFloat
     output: NonNegativeFloat
 
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """US dollars."""
+        return (self.input * prompt_tokens + self.output * completion_tokens) / 1e6
+
 
 class RubricConfig(JudgeConfig):
     """A chat model that grades by StrongREJECT's rubric."""

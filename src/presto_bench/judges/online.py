@@ -15,7 +15,7 @@ import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from presto_bench.errors import UserError
-from presto_bench.judges.configs import Price, Rubric, key_of
+from presto_bench.judges.configs import Rubric, key_of
 from presto_bench.judges.replies import Reply, ReplyStore
 from presto_bench.judges.rubric import Ask, Failure
 
@@ -97,7 +97,7 @@ class Cap:
 
     def __init__(self, config: Rubric, store: ReplyStore):
         self.config, self.store = config, store
-        self.before = cost(config.price, *store.spent(config.name)[1:]) if config.max_cost else 0.0
+        self.before = config.price.of(*store.spent(config.name)[1:]) if config.max_cost else 0.0
         self.mine = 0.0
 
     def check(self) -> None:
@@ -110,7 +110,8 @@ class Cap:
 
     def paid(self, reply: Reply) -> None:
         self.store.paid(self.config.name, reply)
-        self.mine += cost(self.config.price, reply.prompt_tokens, reply.completion_tokens)
+        if self.config.price:
+            self.mine += self.config.price.of(reply.prompt_tokens, reply.completion_tokens)
 
 
 def client(config: Rubric) -> openai.AsyncOpenAI:
@@ -157,11 +158,6 @@ def reply_of(raw: dict[str, Any]) -> Reply:
         int(usage.get("completion_tokens") or 0),
         raw,
     )
-
-
-def cost(price: Price | None, prompt_tokens: int, completion_tokens: int) -> float:
-    """US dollars."""
-    return (price.input * prompt_tokens + price.output * completion_tokens) / 1e6 if price else 0.0
 
 
 def hopeless(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from presto_bench.errors import UserError
+from presto_bench.tables import owner_only
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ReplyStore:
     def paid(self, judge: str, reply: Reply) -> None:
         """One line in this process's ledger of a judge."""
         folder = self._made(self.folder / "ledger" / judge)
-        with open(folder / f"{os.getpid()}.jsonl", "a", encoding="utf-8", opener=_owner_only) as handle:
+        with open(folder / f"{os.getpid()}.jsonl", "a", encoding="utf-8", opener=owner_only) as handle:
             handle.write(json.dumps([reply.prompt_tokens, reply.completion_tokens]) + "\n")
 
     def spent(self, judge: str) -> tuple[int, int, int]:
@@ -75,7 +76,7 @@ class ReplyStore:
     def _write(self, path: Path, text: str) -> None:
         temporary = self._made(path.parent) / f".{path.name}.{uuid.uuid4().hex}.tmp"
         try:
-            with open(temporary, "x", encoding="utf-8", opener=_owner_only) as handle:
+            with open(temporary, "x", encoding="utf-8", opener=owner_only) as handle:
                 handle.write(text)
             os.replace(temporary, path)
         except OSError as error:
@@ -91,7 +92,3 @@ class ReplyStore:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def _owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -1,6 +1,9 @@
 """figures/<figure>.pdf and .png: one figure from the tables it needs."""
 
 import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,10 +13,14 @@ from presto_bench.jobs import Job
 
 
 def make(job: Job) -> None:
-    module = importlib.import_module(f"presto_bench.figures.{job.wildcards['figure']}")
-    spec = job.spec
+    draw(job.wildcards["figure"], {name: job.path(name) for name in job.input}, job.spec, job.path("pdf"), job.path("png"))
+
+
+def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: Path, png: Path) -> None:
+    """One figure from the CSV tables it needs. spec: the experiment's names, as rules/common.smk's shown() gives them."""
+    module = importlib.import_module(f"presto_bench.figures.{figure}")
     data = Data(
-        tables={name: pd.read_csv(job.path(name), keep_default_na=True) for name in job.input},
+        tables={name: pd.read_csv(path, keep_default_na=True) for name, path in tables.items()},
         models=list(spec["arms"]),
         arms=spec["arms"],
         tasks=spec["tasks"],
@@ -23,4 +30,4 @@ def make(job: Job) -> None:
         ranked=spec["ranked"],
     )
     with style.house():
-        style.save(module.draw(data), job.path("pdf"), job.path("png"))
+        style.save(module.draw(data), pdf, png)

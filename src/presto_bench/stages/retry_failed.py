@@ -9,7 +9,7 @@ from presto_bench.judges.replies import ReplyStore
 
 log = logging.getLogger("presto_bench")
 
-KEY = re.compile(r"\(reply ([0-9a-f]{64})\)")
+KEY = re.compile(r"reply ([0-9a-f]{64})\b")  # as judges/rubric.py ends its reasons
 
 
 def make(job: Job) -> None:

@@ -46,6 +46,7 @@ def make(job: Job) -> None:
         "helpers": _helpers(job),
         "candidates": analysis.candidate_table(_all(job, "candidates")),
         "exclusions": _exclusions(job, prompts),
+        "examples": analysis.examples(graded, spec["judge"], spec["show"]),
         "judges": agreement.judges(graded),
         "corrected": _corrected(job, graded),
     }

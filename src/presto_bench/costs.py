@@ -1,0 +1,80 @@
+"""What judges that are paid by the token will cost, and have cost.
+
+Before a run the gradings are counted from the config and priced at their longest, so that the estimate is a bound; afterwards the
+ledger beside the replies knows every token that was paid for.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from presto_bench.config import Config
+from presto_bench.judges.configs import Rubric
+from presto_bench.judges.replies import ReplyStore
+
+REPLY = 200  # tokens of a reply that gives reasons, where the request sets no limit
+TEMPLATE = 600  # tokens of a rubric's prompts, about
+PROMPT = 40  # tokens of a request
+COLUMNS = ["judge", "gradings", "prompt_tokens", "completion_tokens", "dollars", "calls_so_far", "dollars_so_far", "cap"]
+
+
+def estimate(config: Config, requests: int) -> pd.DataFrame:
+    """One row a judge that is paid by the token: at most so many gradings, tokens and US dollars; and what was spent so far.
+
+    requests: held-out requests under attack. Equal responses are graded once, so that fewer may be paid for.
+    """
+    store, rows = ReplyStore(config.reply_store), []
+    for judge in config.judges:
+        if not isinstance(judge, Rubric):
+            continue
+        gradings = tokens = 0
+        for attack in config.attacks:
+            runs = len(config.runs()) + (len(config.models) if attack.kind == "direct" else 0)
+            count = runs * requests * len(attack.variants()) * getattr(attack, "samples", 1)
+            longest = getattr(attack, "max_new_tokens", None) or getattr(attack, "max_steps", 0)
+            gradings, tokens = gradings + count, tokens + count * (longest + TEMPLATE + PROMPT)
+        reply = int(judge.request.get("max_completion_tokens") or judge.request.get("max_tokens") or REPLY)
+        calls, *spent = store.spent(judge.name)
+        rows.append(
+            {
+                "judge": judge.name,
+                "gradings": gradings,
+                "prompt_tokens": tokens,
+                "completion_tokens": gradings * reply,
+                "dollars": _dollars(judge, tokens, gradings * reply),
+                "calls_so_far": calls,
+                "dollars_so_far": _dollars(judge, *spent),
+                "cap": judge.max_cost,
+            }
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _dollars(judge: Rubric, prompt_tokens: int, completion_tokens: int) -> float | None:
+    return judge.price.of(prompt_tokens, completion_tokens) if judge.price else None
+
+
+def held_out(config: Config) -> tuple[int, str]:
+    """Held-out requests under attack, and how that is known: from finished stages, or counted in the policy's lists."""
+    folder = Path("results") / config.experiment / "data"
+    counts = []
+    for path in sorted(folder.glob("*/answers.parquet")):
+        prompts = pd.read_parquet(folder / "prompts.parquet")
+        answers = pd.read_parquet(path).merge(prompts, on="prompt_id")
+        counts.append(int((answers["kept"] & (answers["role"] == "harmful") & (answers["split"] == "test")).sum()))
+    if counts:
+        return max(counts), "held-out requests that the untouched model answers"
+    from presto_bench.standin import policy
+
+    prompts = policy.prompts(config.standin)
+    return int(((prompts["role"] == "harmful") & (prompts["split"] == "test")).sum()), "all held-out requests of the policy"
+
+
+def show(config: Config) -> str:
+    """The table for a terminal."""
+    requests, how = held_out(config)
+    table = estimate(config, requests)
+    if table.empty:
+        return "No judge of this config is paid by the token."
+    text = table.to_markdown(index=False, floatfmt=".2f", missingval="-")
+    return f"At most, for {requests} {how}:\n\n{text}\n\nReplies and the ledger: {config.reply_store}"

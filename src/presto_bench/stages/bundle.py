@@ -1,0 +1,92 @@
+"""bundle.tar.gz: what a reviewer needs to rebuild every figure, and no word that a model said. And purge, which deletes those words.
+
+Requests are told apart by ids that are salted anew for each bundle: they cannot be looked up in a list of known prompts.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+import shutil
+import tarfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from presto_bench import tables
+from presto_bench.jobs import Job
+from presto_bench.judges.replies import ReplyStore
+from presto_bench.stages.retry_failed import KEY
+
+log = logging.getLogger("presto_bench")
+
+SAID = ("prefill", "response", "token_ids")  # columns of completions that hold or spell text
+README = """Tables, scores and ranks of a presto-bench run, without any text that a model was given or gave.
+
+presto-bench figures bundle.tar.gz --out figures     draws every figure from tables/
+scores.parquet    one row a completion and judge        ranks.parquet    one row a token of the teacher-forced texts
+Ids of requests are salted: the same within this bundle, and in no other.
+"""
+
+
+def make(job: Job) -> None:
+    salt = secrets.token_hex(16)
+
+    def salted(ids: pd.Series) -> pd.Series:
+        return ids.map({i: hashlib.sha256((salt + i).encode()).hexdigest()[:16] for i in ids.unique()})
+
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        (folder / "tables").mkdir(parents=True)
+        for path in sorted((job.root / "tables").glob("*.csv")):
+            if path.stem != "examples":
+                shutil.copy(path, folder / "tables")
+        for name in ("summary.json", "manifest.json"):
+            shutil.copy(job.root / name, folder)
+        (folder / "figures.json").write_text(json.dumps(job.spec, indent=1, sort_keys=True))
+        (folder / "README.txt").write_text(README)
+        scores = (
+            _all(job, "completions")
+            .drop(columns=list(SAID))
+            .merge(_all(job, "grades").drop(columns="reason"), on="completion_id")
+        )
+        scores.assign(prompt_id=salted(scores["prompt_id"])).drop(columns="completion_id").to_parquet(folder / "scores.parquet")
+        ranks = _all(job, "ranks").drop(columns="token_id")
+        ranks.assign(prompt_id=salted(ranks["prompt_id"])).to_parquet(folder / "ranks.parquet")
+
+        def write(temporary: Path) -> None:
+            with tarfile.open(temporary, "w:gz") as archive:
+                archive.add(folder, "bundle")
+
+        tables.write_atomically(job.path("bundle"), write)
+
+
+def _all(job: Job, name: str) -> pd.DataFrame:
+    return pd.concat([tables.read(path, name) for path in job.paths(name)], ignore_index=True)
+
+
+def purge(job: Job) -> None:
+    """Delete what models said: completions, answers, triples, ranks and candidates, work folders, and the replies to them."""
+    store, replies = ReplyStore(job.settings["reply_store"]), 0
+    for path in (job.root / "grades").rglob("*.parquet"):
+        for reason in tables.read(path, "grades")["reason"]:
+            for key in re.findall(KEY, reason):
+                replies += store.path(key).exists()
+                store.path(key).unlink(missing_ok=True)
+    files = [
+        *(job.root / "attacks").rglob("*.parquet"),
+        *(job.root / "ranks").rglob("*.parquet"),
+        *(job.root / "candidates").rglob("*.parquet"),
+        *(job.root / "data").glob("*/**/*.parquet"),
+        *(job.root / "tables").glob("examples.*"),
+    ]
+    for path in files:
+        path.unlink()
+    shutil.rmtree(job.root / "work", ignore_errors=True)
+    log.info(
+        "%d files and %d replies are deleted; tables, figures and scores are kept. A new run makes the rest anew",
+        len(files),
+        replies,
+    )

@@ -1,0 +1,62 @@
+"""A copy of the repository with a tiny model, and snakemake to run in it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+import tiny_model
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".venv", ".git", "results", "downloads", ".snakemake", "__pycache__", "*.egg-info", ".*cache", ".hypothesis"
+)
+
+
+class Project:
+    """A copy of the repository with a tiny model, and snakemake to run in it."""
+
+    def __init__(self, root: Path, folder: Path):
+        self.path = Path(shutil.copytree(root, folder, ignore=LEFT_OUT))
+        tiny_model.make(self.path / "downloads/tiny-llama", "llama")
+        self.environment = os.environ | {"PYTHONPATH": str(self.path / "src"), "OMP_NUM_THREADS": "2"}
+
+    def config(self, change=None) -> None:
+        path = self.path / "config/tiny.yaml"
+        raw = yaml.safe_load(path.read_text())
+        if change:
+            change(raw)
+        path.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *words, "--configfile", "config/tiny.yaml"]
+
+    def run(self, *words: str, ok: bool = True) -> str:
+        done = subprocess.run(self.command(*words), cwd=self.path, env=self.environment, capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, said[-4000:]
+        return said
+
+    def would_run(self, *words: str) -> dict[str, int]:
+        """rule -> number of jobs that a dry run announces, `all` left out."""
+        said = self.run("--dry-run", *words)
+        stats = said.split("Job stats:")[1].split("\n\n")[0] if "Job stats:" in said else ""
+        found = dict(re.findall(r"^(\w+)\s+(\d+)$", stats, re.MULTILINE))
+        return {rule: int(count) for rule, count in found.items() if rule not in ("all", "total")}
+
+    def tables(self) -> dict[str, bytes]:
+        folder = self.path / "results/tiny"
+        files = [*sorted((folder / "tables").iterdir()), folder / "summary.json"]
+        return {file.name: file.read_bytes() for file in files}
+
+
+def edit(project: Project, name: str, before: str, after: str):
+    """Change a file for one test and put it back."""
+    path = project.path / name
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    return lambda: path.write_text(text)
