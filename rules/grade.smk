@@ -12,7 +12,7 @@ rule judge_template:
     benchmark:
         f"{RESULTS}/benchmarks/judge_template/{{judge}}.tsv"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/model.yaml"
     params:
         spec=lambda w: spec(template=CONFIG.item("judges", w.judge).template),
         code=code("judge_parts"),

@@ -45,7 +45,7 @@ def test_a_second_judge_reruns_grades_and_aggregates_only(regraded):
 
 def test_what_cannot_be_read_is_missing_in_every_table_and_never_safe(regraded):
     """The server finds no grades in random text and says so: every reply is unreadable."""
-    project, server, _, _ = regraded
+    project, _, _, _ = regraded
     scores = pd.read_csv(project.path / "results/tiny/tables/scores.csv").set_index(["judge", "arm"])
     for arm in ("base", "da"):
         row = scores.loc["second", arm]
