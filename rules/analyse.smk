@@ -19,7 +19,7 @@ rule prefill_alone:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=CONFIG.models[0].resources.mem_mb,
+        mem_mb=resource("mem_mb", MODELS[0]),
     params:
         spec=spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=judge_spec(DEFAULT_JUDGE)),
         code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
@@ -45,7 +45,7 @@ rule judge_agreement:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=CONFIG.models[0].resources.mem_mb,
+        mem_mb=resource("mem_mb", MODELS[0]),
     params:
         spec=lambda w: spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=judge_spec(LABELLED_JUDGE)),
         code=lambda w: code("judge_check", CONFIG.item("judges", LABELLED_JUDGE)),

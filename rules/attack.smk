@@ -17,6 +17,7 @@ rule attack:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
@@ -49,6 +50,7 @@ rule helper:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
@@ -80,6 +82,7 @@ rule candidates:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
@@ -109,6 +112,7 @@ rule ranks:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
@@ -135,6 +139,7 @@ rule utility:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:

@@ -73,22 +73,47 @@ def arm_spec(name, without=frozenset()):
 
 def training_resources(training, model):
     """What a training asks for - resources of its model, a GPU a process, and the settings that change no result."""
-    asked = model.resources
+    gpus = max(model.resources.gpu, training.launch.processes) if model.resources.gpu else 0
     return {
         "save_every": training.save_every,
         "report_to": ",".join(training.report_to),
-        "gpu": max(asked.gpu, training.launch.processes) if asked.gpu else 0,
+        **on_the_cluster(gpus, model.resources),
+    }
+
+
+def on_the_cluster(gpus, asked):
+    """GPUs in the form that the cluster takes, MB and minutes."""
+    as_gres = CONFIG.gpu_form == "gres"
+    return {
+        "gpu": 0 if as_gres else gpus,
+        "gres": f"gpu:{gpus}" if as_gres and gpus else "",
         "mem_mb": asked.mem_mb,
         "runtime": asked.runtime,
     }
 
 
+# What a job that was killed for want of it gets more of when it is submitted again.
+GROWING = {"mem_mb", "runtime"}
+
+
+def growing(name, value, attempt):
+    return value * attempt if name in GROWING else value
+
+
 def training_resource(name):
-    return lambda w: training_resources(CONFIG.item("arms", w.arm), CONFIG.item("models", w.model))[name]
+    def of(wildcards, attempt):
+        found = training_resources(CONFIG.item("arms", wildcards.arm), CONFIG.item("models", wildcards.model))
+        return growing(name, found[name], attempt)
+
+    return of
 
 
 def aligning_resource(name):
-    return lambda w: training_resources(CONFIG.standin.alignment, CONFIG.item("models", w.model))[name]
+    def of(wildcards, attempt):
+        found = training_resources(CONFIG.standin.alignment, CONFIG.item("models", wildcards.model))
+        return growing(name, found[name], attempt)
+
+    return of
 
 
 def arms_of_kind(cls):
@@ -107,9 +132,14 @@ def base(wildcards):
     return f"{RESULTS}/models/{wildcards.model}/base/seed0"
 
 
-def resource(name):
-    """A model's own resource, for a rule's `resources:`."""
-    return lambda wildcards: getattr(CONFIG.item("models", wildcards.model).resources, name)
+def resource(name, model=None):
+    """A model's own resource, for a rule's `resources:`; more of it with each attempt where want of it kills jobs."""
+
+    def of(wildcards, attempt):
+        asked = CONFIG.item("models", model or wildcards.model).resources
+        return growing(name, on_the_cluster(asked.gpu, asked)[name], attempt)
+
+    return of
 
 
 def local_files(path):

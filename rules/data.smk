@@ -38,6 +38,7 @@ rule answers:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
@@ -65,6 +66,7 @@ rule refusals:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:

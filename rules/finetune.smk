@@ -49,6 +49,7 @@ rule finetune:
         save_every=training_resource("save_every"),
         report_to=training_resource("report_to"),
         gpu=training_resource("gpu"),
+        gres=training_resource("gres"),
         mem_mb=training_resource("mem_mb"),
         runtime=training_resource("runtime"),
     params:

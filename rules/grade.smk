@@ -55,6 +55,7 @@ rule grade:
     threads: 2
     resources:
         gpu=resource("gpu"),
+        gres=resource("gres"),
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:

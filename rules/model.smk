@@ -45,6 +45,7 @@ rule align:
         save_every=aligning_resource("save_every"),
         report_to=aligning_resource("report_to"),
         gpu=aligning_resource("gpu"),
+        gres=aligning_resource("gres"),
         mem_mb=aligning_resource("mem_mb"),
         runtime=aligning_resource("runtime"),
     params:

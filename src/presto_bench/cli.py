@@ -29,6 +29,9 @@ def main(words: Sequence[str] | None = None) -> int:
     cost = commands.add_parser("cost", help="what paid judges will cost at most, and have cost so far")
     cost.set_defaults(run=costs_of)
     cost.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    status = commands.add_parser("status", help="where an experiment stands: what is done, running, failed")
+    status.set_defaults(run=status_of)
+    status.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     figures = commands.add_parser("figures", help="draw every figure from a bundle (`snakemake bundle`)")
     figures.set_defaults(run=figures_of)
     figures.add_argument("bundle", type=Path)
@@ -66,6 +69,13 @@ def costs_of(arguments: argparse.Namespace) -> int:
     from presto_bench import costs
 
     print(costs.show(configs.read(arguments.config)))
+    return 0
+
+
+def status_of(arguments: argparse.Namespace) -> int:
+    from presto_bench import status
+
+    print(status.show(configs.read(arguments.config)))
     return 0
 
 

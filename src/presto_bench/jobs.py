@@ -121,7 +121,8 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
         sys.exit(1)
     except Exception as error:
         if not _is_full_disk(error):
-            raise
+            log.exception("this was not foreseen")  # into the log file too, where `presto-bench status` looks
+            sys.exit(1)
         log.error("%s\n  To mend it: free space, then run snakemake again: finished work and checkpoints are kept", error)
         sys.exit(1)
     if "key" in job.__dict__:  # the stage asked for its work folder

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import shutil
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +68,37 @@ class CheckpointSeal(TrainerCallback):
         return str(max(sealed, key=lambda f: int(f.name.split("-")[1]))) if sealed else None
 
 
+class StopOnTerm(TrainerCallback):
+    """SIGTERM (a cluster's time limit): finish the step, save a checkpoint, stop.
+
+    transformers' own enable_jit_checkpoint saves behind the callbacks' back, so that nothing would seal what it wrote.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self.before = False, None
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGTERM, self._ask)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.asked:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGTERM, self.before)
+        if self.asked and state.global_step < state.max_steps:
+            raise UserError(
+                "training",
+                f"told to stop (SIGTERM) at step {state.global_step} of {state.max_steps}",
+                "run snakemake again: it goes on from the checkpoint of that step",
+            )
+
+
 @torch.inference_mode()
 def first_token_log_probs(model: Any, rows: Mapping[str, Sequence[int]], batch: int = 16) -> dict[str, torch.Tensor]:
     """prompt_id -> (V,) log-probabilities of the first response token given the bare prompt's ids."""
@@ -104,7 +137,7 @@ def fit(
         args=_arguments(config, seed, work),
         train_dataset=list(examples),
         data_collator=_Collator(tokenizer.eos_token_id, base_first),
-        callbacks=[log, CheckpointSeal()],
+        callbacks=[log, CheckpointSeal(), StopOnTerm()],
         objective=config,
     )
     log.trainer = trainer
