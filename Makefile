@@ -31,7 +31,7 @@ readme: $(VENV)
 	$(BIN)/python docs/update_readme.py
 
 test: $(VENV)
-	$(BIN)/python -m pytest -m "not slow and not faults and not slurm and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not faults and not slurm and not gpu and not judge"
 
 test-faults: $(VENV)
 	$(BIN)/python -m pytest -m faults

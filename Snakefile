@@ -46,3 +46,15 @@ include: "rules/attack.smk"
 include: "rules/grade.smk"
 include: "rules/analyse.smk"
 include: "rules/report.smk"
+
+
+onstart:
+    begin_on_cluster()
+
+
+onsuccess:
+    print(closing.screen(Path(log[0]), CONFIG, STARTED))
+
+
+onerror:
+    print(closing.screen(Path(log[0]), CONFIG, STARTED))

@@ -7,7 +7,7 @@ rule prefill_alone:
         **judge_inputs(DEFAULT_JUDGE),
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
-        untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
+        untouched=f"{RESULTS}/models/{FIRST_MODEL}/untouched/seed0",
         lists=POLICY_LISTS,
     output:
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
@@ -19,9 +19,9 @@ rule prefill_alone:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=resource("mem_mb", MODELS[0]),
+        mem_mb=resource("mem_mb", FIRST_MODEL),
     params:
-        spec=spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=judge_spec(DEFAULT_JUDGE)),
+        spec=spec(models=model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=judge_spec(DEFAULT_JUDGE)),
         code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
     script:
         "../workflow/scripts/prefill_alone.py"
@@ -30,7 +30,7 @@ rule prefill_alone:
 rule judge_agreement:
     input:
         labels=f"{LISTS}/labels.csv",
-        untouched=f"{RESULTS}/models/{MODELS[0]}/untouched/seed0",
+        untouched=f"{RESULTS}/models/{FIRST_MODEL}/untouched/seed0",
         lists=POLICY_LISTS,
     output:
         agreement=report(
@@ -45,9 +45,9 @@ rule judge_agreement:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=resource("mem_mb", MODELS[0]),
+        mem_mb=resource("mem_mb", FIRST_MODEL),
     params:
-        spec=lambda w: spec(models=model_spec(MODELS[0], "chat", "decode_dtype"), judges=judge_spec(LABELLED_JUDGE)),
+        spec=lambda w: spec(models=model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=judge_spec(LABELLED_JUDGE)),
         code=lambda w: code("judge_check", CONFIG.item("judges", LABELLED_JUDGE)),
     script:
         "../workflow/scripts/judge_agreement.py"

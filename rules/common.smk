@@ -1,6 +1,10 @@
 # What the rules share: the checked config, names, and the two params that decide what reruns.
 # Needs: `config`. Makes: nothing. No rule stands here, and nothing here imports torch.
 
+import time
+from pathlib import Path
+
+from presto_bench import closing, cluster
 from presto_bench import config as typed
 from presto_bench import fingerprint, registry
 from presto_bench.errors import UserError
@@ -11,6 +15,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
+STARTED = time.time()
 RESULTS = f"results/{CONFIG.experiment}"
 LISTS = "src/presto_bench/standin/data"
 # Lists that stages read beside their tables: dishes with their ingredients, wordings, refusals.
@@ -20,6 +25,20 @@ ARMS = [item.name for item in CONFIG.arms]
 ATTACKS = [item.name for item in CONFIG.attacks]
 JUDGES = [item.name for item in CONFIG.judges]
 TASKS = [item.name for item in CONFIG.tasks]
+# What is measured on one model for all; by name, so that their order in the config means nothing.
+FIRST_MODEL = min(MODELS)
+
+
+def begin_on_cluster():
+    """Before the first job goes to Slurm: orphans of a head that died are cancelled, and nodes must see what they are to run."""
+    if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
+        return
+    try:
+        orphans = cluster.begin(Path.cwd())
+    except UserError as error:
+        raise WorkflowError(str(error))
+    if orphans:
+        print(f"cancelled {len(orphans)} jobs of an earlier run that died: {', '.join(orphans)}; their checkpoints are kept")
 
 
 def one_of(names):
@@ -144,8 +163,6 @@ def resource(name, model=None):
 
 def local_files(path):
     """Files of a user's model folder whose change must be seen."""
-    from pathlib import Path
-
     folder = Path(path)
     return sorted(str(f) for f in folder.glob("*") if f.suffix in {".json", ".safetensors", ".jinja", ".model"}) or [
         str(folder / "config.json")
@@ -199,8 +216,6 @@ def attack_inputs(wildcards):
 
 def session_files(folder, model, arm, seed):
     """What people recorded on one arm; a new session makes its attack stale."""
-    from pathlib import Path
-
     return sorted(str(path) for path in (Path(folder) / model / arm / f"seed{seed}").glob("*/*.jsonl"))
 
 
@@ -296,6 +311,13 @@ def shown():
         "judge": DEFAULT_JUDGE,
         "headline": list(CONFIG.headline),
     }
+
+
+def recorded():
+    """The config as the manifest has it - without what a site or a person changes and no result knows; models by name."""
+    config = CONFIG.model_dump(mode="json", exclude={"reply_store", "gpu_form"})
+    models = [{k: v for k, v in model.items() if k != "resources"} for model in config["models"]]
+    return config | {"models": sorted(models, key=lambda model: model["name"])}
 
 
 def refusal_modes():

@@ -36,7 +36,7 @@ rule manifest:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(config=CONFIG.model_dump(mode="json")),
+        spec=spec(config=recorded()),
         code=code("manifest"),
     script:
         "../workflow/scripts/manifest.py"

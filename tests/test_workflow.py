@@ -34,66 +34,6 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert finished.would_run() == {}
 
 
-def test_changing_one_figure_reruns_that_figure(finished):
-    undo = edit(finished, "src/presto_bench/figures/pareto.py", "figsize=(3.9", "figsize=(4.1")
-    try:
-        assert finished.would_run() == {"figure": 1}
-    finally:
-        undo()
-
-
-def test_changing_the_house_style_reruns_figures_only(finished):
-    undo = edit(finished, "src/presto_bench/figures/style.py", '"font.size": 9', '"font.size": 10')
-    try:
-        assert finished.would_run() == {"figure": 7}
-    finally:
-        undo()
-
-
-def test_a_comment_in_the_package_reruns_nothing(finished):
-    undo = edit(finished, "src/presto_bench/presto.py", "import torch\n", "import torch  # remark\n")
-    try:
-        assert finished.would_run() == {}
-    finally:
-        undo()
-
-
-def test_an_attacks_setting_reruns_that_attack_and_what_follows(finished):
-    undo = edit(finished, "config/tiny.yaml", "max_steps: 24", "max_steps: 25")
-    try:
-        assert finished.would_run() == {"attack": 2, "grade": 2, "tables": 1, "figure": 7, "manifest": 1}
-    finally:
-        undo()
-
-
-def test_whom_a_training_tells_and_how_often_it_saves_reruns_no_result(finished):
-    undo = edit(finished, "config/tiny.yaml", "save_every: 4", "save_every: 3\n    report_to: [tensorboard]")
-    try:
-        assert finished.would_run() == {"manifest": 1}  # which holds the config
-    finally:
-        undo()
-
-
-def test_how_a_training_computes_does_not_change_what_it_is_taught(finished):
-    undo = edit(finished, "config/tiny.yaml", "save_every: 4", "save_every: 4\n    gradient_norms_every: 2")
-    try:
-        found = finished.would_run()
-        assert found["finetune"] == 1
-        assert "augment" not in found
-    finally:
-        undo()
-
-
-def test_a_new_arm_adds_its_jobs_and_the_aggregates(finished):
-    arm = "attacks:\n"
-    undo = edit(finished, "config/tiny.yaml", arm, "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\n" + arm)
-    try:
-        expected = {"augment": 1, "finetune": 1, "attack": 1, "grade": 1, "ranks": 1, "tables": 1, "figure": 7, "manifest": 1}
-        assert finished.would_run() == expected
-    finally:
-        undo()
-
-
 def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished):
     """A Gemma-3-shaped model without a system role, a user's own weights as an arm, and a second guided attack."""
     tiny_model.make(finished.path / "downloads/tiny-gemma", "gemma3")

@@ -1,0 +1,52 @@
+"""The last screen of a run: jobs, repetitions, failures, time, GPU hours, and where to read on."""
+
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+from presto_bench.config import Config
+
+_FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
+_FAILED = re.compile(r"^Error in rule (\w+)", re.MULTILINE)
+_AGAIN = re.compile(r"Trying to restart job (\d+)")
+
+
+def screen(log: Path, config: Config, started: float) -> str:
+    """log: Snakemake's own of this run; started: when it began (seconds since the epoch)."""
+    said = log.read_text(errors="replace") if log.exists() else ""
+    finished, failed = Counter(_FINISHED.findall(said)), Counter(_FAILED.findall(said))
+    again, root = len(_AGAIN.findall(said)), Path("results") / config.experiment
+    seconds, gpu_seconds = _job_seconds(root, config, started)
+    lines = [
+        f"jobs       {finished.total()} finished, {again} repeated, {max(failed.total() - again, 0)} failed",
+        f"time       {_clock(time.time() - started)} here, {_clock(seconds)} in jobs, {gpu_seconds / 3600:.2f} GPU hours asked for",
+    ]
+    if failed:
+        lines.append("failed     " + ", ".join(f"{rule} ({n})" for rule, n in failed.items()))
+        lines.append("see        presto-bench status --config CONFIG, which names the logs")
+    if (root / "summary.json").exists():
+        lines.append(f"numbers    {root}/tables, {root}/summary.json")
+        lines.append(f"figures    {root}/figures")
+        lines.append(f"report     snakemake --report {root}/report.html (with the same --configfile)")
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def _job_seconds(root: Path, config: Config, started: float) -> tuple[float, float]:
+    """Seconds of jobs that ended in this run, and those times the GPUs that their model asks for."""
+    gpus = {model.name: model.resources.gpu for model in config.models}
+    total = on_gpus = 0.0
+    for path in (root / "benchmarks").rglob("*.tsv"):
+        if path.stat().st_mtime < started:
+            continue
+        rows = path.read_text().splitlines()[1:]
+        seconds = sum(float(row.split("\t")[0]) for row in rows if row)
+        total += seconds
+        on_gpus += seconds * max((gpus.get(part.removesuffix(".tsv"), 0) for part in path.parts), default=0)
+    return total, on_gpus
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -1,0 +1,129 @@
+"""What an edit makes stale: each row's rules were written down by hand before the first run."""
+
+import os
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+from project import Project, edit
+
+FIGURES = 7
+AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1}
+GRADED = {"grade": 2} | AGGREGATES
+ATTACKED = {"attack": 2} | GRADED
+ONE_ARM = {"augment": 1, "finetune": 1, "attack": 1, "grade": 1, "ranks": 1} | AGGREGATES
+TINY = "config/tiny.yaml"
+ARM = "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\nattacks:\n"
+MODEL = "  - {name: other, kind: local, path: downloads/tiny-llama, sampling: {temperature: 0.7}}\narms:\n"
+NEW_MODEL = {"fetch_model": 1, "answers": 1, "align": 1, "refusals": 1, "ranks": 2, "augment": 1, "finetune": 1}
+
+# what is edited: (file, before, after, which rules rerun and how many of their jobs)
+EDITS = {
+    "one figure": ("src/presto_bench/figures/pareto.py", "figsize=(3.9", "figsize=(4.1", {"figure": 1}),
+    "the house style": ("src/presto_bench/figures/style.py", '"font.size": 9', '"font.size": 10', {"figure": FIGURES}),
+    "a caption": ("workflow/report/scores.rst", "\n", " \n", {}),
+    "a judge's setting": (
+        TINY,
+        "kind: standin, default: true",
+        "kind: standin, fluency: false, default: true",
+        {"prefill_alone": 1, "judge_agreement": 1} | GRADED,
+    ),
+    "an attack's k": (TINY, "k: [20], max_steps: 24", "k: [10], max_steps: 24", ATTACKED),
+    "an attack's length": (TINY, "max_steps: 24", "max_steps: 25", ATTACKED),
+    "an arm's weight": (TINY, "presto: {weight: 1.0}", "presto: {weight: 2.0}", ONE_ARM),
+    "a new arm": (TINY, "attacks:\n", ARM, ONE_ARM),
+    "a new seed": (TINY, "seeds: [0]", "seeds: [0, 1]", ONE_ARM),
+    "a new model": (TINY, "arms:\n", MODEL, NEW_MODEL | ATTACKED),
+    "a module of one attack": (
+        "src/presto_bench/attacks/guided.py",
+        "def run(",
+        "EDITED = 1\n\n\ndef run(",
+        ATTACKED,
+    ),
+    "a module of another attack": ("src/presto_bench/attacks/search.py", "def strict(", "EDITED = 1\n\n\ndef strict(", {}),
+    "a comment in the package": ("src/presto_bench/presto.py", "import torch\n", "import torch  # remark\n", {}),
+    "a comment in a script": ("workflow/scripts/figure.py", "\njobs.run", "\n# remark\njobs.run", {"figure": FIGURES}),
+    "threads": ("rules/attack.smk", "    threads: 2\n", "    threads: 1\n", {}),
+    "resources": (TINY, "resources: {mem_mb: 2000}", "resources: {mem_mb: 3000, runtime: 7}", {}),
+    "how a cluster asks for GPUs": (TINY, "seeds: [0]", "seeds: [0]\ngpu_form: gres", {}),
+    "how often a training saves and whom it tells": (
+        TINY,
+        "save_every: 4",
+        "save_every: 3\n    report_to: [tensorboard]",
+        {"manifest": 1},  # which holds the config
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_reruns_exactly(finished, what):
+    name, before, after, expected = EDITS[what]
+    undo = edit(finished, name, before, after)
+    try:
+        assert finished.would_run() == expected
+    finally:
+        undo()
+
+
+def test_nothing_is_stale_in_a_finished_run(finished):
+    assert finished.would_run() == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config/tiny.yaml", "src/presto_bench/standin/data/dishes.csv", "src/presto_bench/training.py", "requirements.lock"],
+)
+def test_a_touch_reruns_nothing(finished, name):
+    path = finished.path / name
+    before = path.stat()
+    os.utime(path)
+    try:
+        assert finished.would_run() == {}
+    finally:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_moved_project_has_nothing_to_do(finished, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(finished.path, moved, ignore=shutil.ignore_patterns("locks"), symlinks=True)
+    there = Project.__new__(Project)
+    there.path, there.environment = moved, finished.environment | {"PYTHONPATH": str(moved / "src")}
+    assert there.would_run() == {}
+
+
+def test_how_a_training_computes_does_not_change_what_it_is_taught(finished):
+    undo = edit(finished, TINY, "save_every: 4", "save_every: 4\n    gradient_norms_every: 2")
+    try:
+        found = finished.would_run()
+        assert found["finetune"] == 1
+        assert "augment" not in found
+    finally:
+        undo()
+
+
+@contextmanager
+def two_models(finished):
+    """A finished run of two models."""
+    path = finished.path / TINY
+    original = path.read_text()
+
+    def change(raw):
+        raw["experiment"] = "ordered"
+        raw["models"].insert(0, raw["models"][0] | {"name": "zzz"})
+
+    try:
+        finished.config(change)
+        finished.run()
+        yield
+    finally:
+        path.write_text(original)
+        shutil.rmtree(finished.path / "results/ordered", ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_reordered_models_rerun_nothing(finished):
+    with two_models(finished):
+        assert finished.would_run() == {}
+        finished.config(lambda raw: raw["models"].reverse())
+        assert finished.would_run() == {}
