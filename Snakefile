@@ -2,7 +2,8 @@
 
 snakemake --cores all                                   the stand-in experiment (config/config.yaml)
 snakemake --cores all --configfile config/seeds.yaml    another experiment
-snakemake --cores all --report report.html report       the browsable report of a finished run
+snakemake --cores all data | finetune | attack | grade | tables | figures | figure_<name>      so far and no further
+snakemake --cores all --report report.html              the browsable report of a finished run
 """
 
 from snakemake.utils import min_version
@@ -46,6 +47,7 @@ include: "rules/attack.smk"
 include: "rules/grade.smk"
 include: "rules/analyse.smk"
 include: "rules/report.smk"
+include: "rules/targets.smk"
 
 
 onstart:

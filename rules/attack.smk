@@ -2,7 +2,7 @@
 # Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, candidates/, attacks/, ranks/, first_tokens/, attention/, utility/.
 
 
-rule attack:
+rule attack_arm:
     input:
         unpack(attack_inputs),
     output:

@@ -25,7 +25,7 @@ rule augment:
         "../workflow/scripts/augment.py"
 
 
-rule finetune:
+rule finetune_arm:
     input:
         model=base,
         prompts=f"{RESULTS}/data/prompts.parquet",

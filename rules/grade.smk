@@ -36,7 +36,7 @@ rule judge_weights:
         "../workflow/scripts/judge_weights.py"
 
 
-rule grade:
+rule grade_attack:
     input:
         unpack(lambda w: judge_inputs(w.judge)),
         completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",

@@ -40,7 +40,7 @@ def regraded(finished):
 
 def test_a_second_judge_reruns_grades_and_aggregates_only(regraded):
     _, _, would, _ = regraded
-    assert would == {"judge_template": 1, "grade": 2, "tables": 1, "figure": 8, "manifest": 1}
+    assert would == {"judge_template": 1, "grade_attack": 2, "tables": 1, "figure": 8, "manifest": 1}
 
 
 def test_what_cannot_be_read_is_missing_in_every_table_and_never_safe(regraded):
@@ -62,7 +62,7 @@ def test_retry_failed_asks_again_for_what_is_missing_and_for_nothing_else(regrad
     project.run()
     assert server.stats()["calls"] == calls
     project.run("retry_failed")
-    assert project.would_run()["grade"] == 2
+    assert project.would_run()["grade_attack"] == 2
     project.run()
     assert server.stats()["calls"] == 2 * calls
 

@@ -10,13 +10,13 @@ from project import Project, edit
 
 FIGURES = 7
 AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1}
-GRADED = {"grade": 2} | AGGREGATES
-ATTACKED = {"attack": 2} | GRADED
-ONE_ARM = {"augment": 1, "finetune": 1, "attack": 1, "grade": 1, "ranks": 1} | AGGREGATES
+GRADED = {"grade_attack": 2} | AGGREGATES
+ATTACKED = {"attack_arm": 2} | GRADED
+ONE_ARM = {"augment": 1, "finetune_arm": 1, "attack_arm": 1, "grade_attack": 1, "ranks": 1} | AGGREGATES
 TINY = "config/tiny.yaml"
 ARM = "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\nattacks:\n"
 MODEL = "  - {name: other, kind: local, path: downloads/tiny-llama, sampling: {temperature: 0.7}}\narms:\n"
-NEW_MODEL = {"fetch_model": 1, "answers": 1, "align": 1, "refusals": 1, "ranks": 2, "augment": 1, "finetune": 1}
+NEW_MODEL = {"fetch_model": 1, "answers": 1, "align": 1, "refusals": 1, "ranks": 2, "augment": 1, "finetune_arm": 1}
 
 # what is edited: (file, before, after, which rules rerun and how many of their jobs)
 EDITS = {
@@ -96,7 +96,7 @@ def test_how_a_training_computes_does_not_change_what_it_is_taught(finished):
     undo = edit(finished, TINY, "save_every: 4", "save_every: 4\n    gradient_norms_every: 2")
     try:
         found = finished.would_run()
-        assert found["finetune"] == 1
+        assert found["finetune_arm"] == 1
         assert "augment" not in found
     finally:
         undo()

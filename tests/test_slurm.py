@@ -81,7 +81,7 @@ class OnSlurm(Project):
 
     def mark_steps(self) -> None:
         """Sign the log of the steps so far: what is computed again will not be signed."""
-        (log,) = (self.path / "results/tiny/work/finetune").glob("*/metrics.jsonl")
+        (log,) = (self.path / "results/tiny/work/finetune_arm").glob("*/metrics.jsonl")
         log.write_text("".join(line.replace("{", '{"signed": true, ', 1) + "\n" for line in log.read_text().splitlines()))
 
     def weights(self) -> bytes:
@@ -117,7 +117,7 @@ def test_the_literal_profile_runs_to_the_summary_and_a_second_run_has_nothing_to
 def test_a_training_that_is_killed_is_submitted_again_and_goes_on(root, calm, tmp_path):
     project = OnSlurm(root, tmp_path / "project")
     head = project.start(SUMMARY)
-    project.wait_for(f"work/finetune/*/checkpoint-{4 * SAVE_EVERY}/complete", head)
+    project.wait_for(f"work/finetune_arm/*/checkpoint-{4 * SAVE_EVERY}/complete", head)
     project.training_process().kill()
     time.sleep(0.5)
     project.mark_steps()
@@ -138,7 +138,7 @@ def test_at_its_time_limit_a_training_saves_and_is_submitted_again_with_more_tim
 
     project = OnSlurm(root, tmp_path / "project", too_long)
     head = project.start("results/tiny/models/tiny/da/seed0")
-    project.wait_for("work/finetune/*/checkpoint-*/complete", head)
+    project.wait_for("work/finetune_arm/*/checkpoint-*/complete", head)
     project.mark_steps()
     assert "Trying to restart job" in project.finish(head)
     steps = project.steps()
@@ -161,7 +161,7 @@ def test_a_job_that_runs_out_of_memory_is_submitted_again_with_more(root, calm, 
 def test_a_node_that_dies_in_the_middle_of_a_training(root, calm, tmp_path):
     project = OnSlurm(root, tmp_path / "project")
     head = project.start(SUMMARY)
-    project.wait_for(f"work/finetune/*/checkpoint-{3 * SAVE_EVERY}/complete", head)
+    project.wait_for(f"work/finetune_arm/*/checkpoint-{3 * SAVE_EVERY}/complete", head)
     node = project.training_process().environ()["SLURMD_NODENAME"]
     slurm_command("kill-node", node)
     try:
@@ -178,7 +178,7 @@ def test_a_node_that_dies_in_the_middle_of_a_training(root, calm, tmp_path):
 def test_a_head_that_is_killed_leaves_orphans_which_the_next_one_cancels_and_a_second_head_is_refused(root, calm, tmp_path):
     project = OnSlurm(root, tmp_path / "project")
     head = project.start(SUMMARY)
-    project.wait_for(f"work/finetune/*/checkpoint-{3 * SAVE_EVERY}/complete", head)
+    project.wait_for(f"work/finetune_arm/*/checkpoint-{3 * SAVE_EVERY}/complete", head)
     second = project.run(SUMMARY, ok=False)
     assert "lock" in second.lower()
     head.kill()
@@ -190,7 +190,7 @@ def test_a_head_that_is_killed_leaves_orphans_which_the_next_one_cancels_and_a_s
     while orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < gone
         time.sleep(0.02)
-    (log,) = (project.path / "results/tiny/work/finetune").glob("*/metrics.jsonl")
+    (log,) = (project.path / "results/tiny/work/finetune_arm").glob("*/metrics.jsonl")
     assert len(log.read_text().splitlines()) < STEPS  # it did not simply come to its end
     project.mark_steps()
     assert "of an earlier run that died" in project.finish(head)
@@ -209,6 +209,6 @@ def test_gpus_are_asked_for_in_the_form_that_the_site_takes(slurm, root, tmp_pat
 
     project = OnSlurm(root, tmp_path / "project", with_gpu)
     head = project.start("results/tiny/models/tiny/da/seed0")
-    project.wait_for("work/finetune/*/metrics.jsonl", head)
+    project.wait_for("work/finetune_arm/*/metrics.jsonl", head)
     assert project.training_process().environ()["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     project.finish(head)

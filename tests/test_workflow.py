@@ -107,14 +107,14 @@ def test_killed_training_and_killed_guided_rap_go_on_to_the_same_tables(root, tm
         project.config(longer)
     calm.run("results/tiny/summary.json")
     work = disturbed.path / "results/tiny/work"
-    kill_job_when(disturbed, lambda: list(work.glob("finetune/*/checkpoint-40")))
+    kill_job_when(disturbed, lambda: list(work.glob("finetune_arm/*/checkpoint-40")))
     trained = disturbed.path / "results/tiny/models/tiny/da/seed0"
     assert not trained.exists()
-    (checkpoints,) = work.glob("finetune/*")
+    (checkpoints,) = work.glob("finetune_arm/*")
     log = checkpoints / "metrics.jsonl"
     steps_before_the_kill = log.read_text().splitlines()
     log.write_text("".join(line.replace("{", '{"killed": true, ', 1) + "\n" for line in steps_before_the_kill))
-    kill_job_when(disturbed, lambda: len(list(work.glob("attack/*/*.parquet"))) >= 2)
+    kill_job_when(disturbed, lambda: len(list(work.glob("attack_arm/*/*.parquet"))) >= 2)
     assert "checkpoint" not in str(list(work.rglob("*")))
     disturbed.run("results/tiny/summary.json")
     logs = disturbed.path / "results/tiny/logs"
@@ -166,7 +166,7 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
     human = "  - {name: human, kind: human, sessions: sessions, k: 20, max_steps: 9}\njudges:\n"
     undo = edit(finished, "config/tiny.yaml", "judges:\n", human)
     try:
-        assert "attack" not in finished.would_run()
+        assert "attack_arm" not in finished.would_run()
         loaded = config.read(finished.path / "config/tiny.yaml")
         results = finished.path / "results/tiny"
         folder = results / "models/tiny/da/seed0"
@@ -178,7 +178,7 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
                 await pilot.press("2", "enter", "enter", "s")
 
         asyncio.run(work())
-        assert finished.would_run()["attack"] == 1
+        assert finished.would_run()["attack_arm"] == 1
         finished.run()
         found = tables.read(results / "attacks/human/tiny/da/seed0.parquet", "completions")
         second = task.candidates(())[1][0]

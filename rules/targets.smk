@@ -1,0 +1,45 @@
+# Names for people: `snakemake attack` goes so far and no further. docs/cluster.md shows how to use them.
+# Needs: everything. Makes: nothing.
+
+
+rule data:
+    input:
+        f"{RESULTS}/data/prompts.parquet",
+        expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
+        expand(f"{RESULTS}/data/{{model}}/triples/{{refusals}}.parquet", model=MODELS, refusals=refusal_modes()),
+
+
+rule finetune:
+    input:
+        per_run("{results}/models/{model}/{arm}/seed{seed}"),
+
+
+rule attack:
+    input:
+        rules.tables.input.completions,
+        rules.tables.input.ranks,
+
+
+rule grade:
+    input:
+        rules.tables.input.grades,
+
+
+rule figures:
+    input:
+        FIGURES,
+
+
+for figure_name in FIGURE_NEEDS:
+
+    rule:
+        name:
+            f"figure_{figure_name}"
+        input:
+            expand(f"{RESULTS}/figures/{figure_name}.{{ending}}", ending=["pdf", "png"]),
+
+
+# Everything that `snakemake --report report.html` puts into the browsable report.
+rule report:
+    input:
+        rules.all.input,
