@@ -81,6 +81,8 @@ rule tables:
         scores=report(f"{RESULTS}/tables/scores.csv", caption="../workflow/report/scores.rst", category="3 Scores"),
         utility_table=report(f"{RESULTS}/tables/utility.csv", caption="../workflow/report/utility.rst", category="3 Scores"),
         ranks_table=report(f"{RESULTS}/tables/ranks.csv", caption="../workflow/report/ranks.rst", category="4 Ranks"),
+        bits=report(f"{RESULTS}/tables/bits.csv", caption="../workflow/report/bits.rst", category="4 Ranks"),
+        bits_curves=f"{RESULTS}/tables/bits_curves.csv",
         rank_curves=f"{RESULTS}/tables/rank_curves.csv",
         first=report(f"{RESULTS}/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
         attention_table=f"{RESULTS}/tables/attention.csv",

@@ -256,13 +256,14 @@ FIGURE_NEEDS = {
     "headline": ["comparisons"],
     "scores": ["scores"],
     "ranks": ["rank_curves"],
+    "bits": ["bits", "bits_curves"],
     "attention": ["attention"],
     **({"sweeps": ["scores"]} if ranked() else {}),
     **({"judges": ["scores", "comparisons"]} if len(JUDGES) > 1 else {}),
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
-TABLE_NAMES += ["exclusions", "helpers", "candidates", "judges", "corrected", "examples"]
+TABLE_NAMES += ["exclusions", "helpers", "candidates", "judges", "corrected", "examples", "bits", "bits_curves"]
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
 )  # the one that hand labels are for

@@ -72,6 +72,8 @@ REACHES = {
     "augment.py": {"finetune"},
     "stats.py": {"tables", "judge_check"},  # judge_check writes its table as tables.py does
     "analysis.py": {"tables", "judge_check"},
+    "agreement.py": {"tables", "judge_check"},
+    "coercion.py": {"tables", "judge_check"},
     "figures/style.py": {"figure"},
     "figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's

@@ -8,7 +8,7 @@ import pytest
 
 from project import Project, edit
 
-FIGURES = 7
+FIGURES = 8
 AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1}
 GRADED = {"grade_attack": 2} | AGGREGATES
 ATTACKED = {"attack_arm": 2} | GRADED

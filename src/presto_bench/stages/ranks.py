@@ -4,7 +4,8 @@ Teacher-forced ranks of the untouched model's own answers on the 2 x 2 of harmfu
 prefill, how much of the first top 20 is refusal openers, and the attention that response tokens pay to the prefill.
 
 A cell's prefill is the first tokens of an untouched answer (a recipe or a benign one) and its text the tokens that
-follow there. `role` says "<prompt>_<prefill>": harmful_harmful is the attack, benign_benign shows damage.
+follow there. `role` says "<prompt>_<prefill>": harmful_harmful is the attack, benign_benign shows damage. A fifth cell,
+swapped_harmful, is the null: the attack's prefill and text on the same request for another dish.
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,21 +77,24 @@ def cells(job: Job, tokenizer: Any, chat_format: chat.ChatFormat) -> Iterator[Ro
     frame = answers[answers["kept"]].merge(prompts[prompts["split"] == "test"], on="prompt_id")
     own = {role: list(group.itertuples()) for role, group in frame.groupby("role")}
     pairs = list(zip(own.get("harmful", []), own.get("benign", []), strict=False))
+    twins = policy.swapped(frame)
     for harmful, benign in pairs:
         by_role = {"harmful": harmful, "benign": benign}
         for asked in by_role:
             for filled in by_role:
-                row = _row(tokenizer, chat_format, f"{asked}_{filled}", by_role[asked], by_role[filled].answer)
-                if row is not None:
-                    yield row
+                named = by_role[asked]
+                yield from _row(
+                    tokenizer, chat_format, f"{asked}_{filled}", named.prompt_id, named.prompt, by_role[filled].answer
+                )
+        twin = twins[harmful.prompt_id]
+        yield from _row(tokenizer, chat_format, "swapped_harmful", harmful.prompt_id, twin, harmful.answer)
 
 
-def _row(tokenizer: Any, chat_format: chat.ChatFormat, role: str, asked: Any, answer: str) -> Row | None:
+def _row(tokenizer: Any, chat_format: chat.ChatFormat, role: str, prompt_id: str, prompt: str, answer: str) -> Iterator[Row]:
+    """One row, or none for an answer that is no longer than a prefill."""
     ids = chat.encode_text(tokenizer, answer)[: PREFILL_TOKENS + TEXT_TOKENS]
-    if len(ids) <= PREFILL_TOKENS:
-        return None
-    text = chat.encode(tokenizer, asked.prompt, chat_format, ids[:PREFILL_TOKENS], ids[PREFILL_TOKENS:])
-    return Row(role, asked.prompt_id, text)
+    if len(ids) > PREFILL_TOKENS:
+        yield Row(role, prompt_id, chat.encode(tokenizer, prompt, chat_format, ids[:PREFILL_TOKENS], ids[PREFILL_TOKENS:]))
 
 
 def _records(job: Job, row: Row, logits: torch.Tensor, first: torch.Tensor, openers: set[int]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import agreement, analysis, stats, summary, tables
+from presto_bench import agreement, analysis, coercion, stats, summary, tables
 from presto_bench.jobs import Job
 
 
@@ -38,6 +38,8 @@ def make(job: Job) -> None:
         "scores": scores,
         "comparisons": compared,
         "ranks": ranks,
+        "bits": coercion.table(rank_table, spec["bootstrap"]),
+        "bits_curves": coercion.curves(rank_table),
         "rank_curves": analysis.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
         "utility": utility.drop(columns="task_kind"),
