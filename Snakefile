@@ -38,6 +38,7 @@ rule all:
         f"{RESULTS}/manifest.json",
         TABLES,
         FIGURES,
+        [f"{RESULTS}/verdicts.json"] if CONFIG.claims else [],
 
 
 include: "rules/data.smk"

@@ -2,6 +2,30 @@
 # Needs: attacks/, grades/, ranks/, first_tokens/, attention/, utility/. Makes: tables/, summary.json, judge/.
 
 
+rule verdicts:
+    input:
+        claims=CONFIG.claims or [],
+        completions=[f"{RESULTS}/attacks/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
+        grades=[f"{RESULTS}/grades/{DEFAULT_JUDGE}/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
+        ranks=per_run("{results}/ranks/{model}/{arm}/seed{seed}.parquet"),
+        utility=utilities(),
+        checks=f"{RESULTS}/tables/checks.csv",
+    output:
+        verdicts=f"{RESULTS}/verdicts.json",
+        table=report(f"{RESULTS}/tables/verdicts.csv", caption="../workflow/report/verdicts.rst", category="0 Verdicts"),
+    log:
+        f"{RESULTS}/logs/verdicts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/verdicts.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(models=sorted(MODELS), bootstrap=CONFIG.bootstrap, best_of=best_of_attacks()),
+        code=code("verdicts"),
+    script:
+        "../workflow/scripts/verdicts.py"
+
+
 rule prefill_alone:
     input:
         **judge_inputs(DEFAULT_JUDGE),
@@ -66,11 +90,7 @@ rule tables:
         ranks=per_run("{results}/ranks/{model}/{arm}/seed{seed}.parquet"),
         first_tokens=per_run("{results}/first_tokens/{model}/{arm}/seed{seed}.parquet"),
         attention=per_run("{results}/attention/{model}/{arm}/seed{seed}.parquet"),
-        utility=[
-            path.replace("{task}", task)
-            for task in TASKS
-            for path in per_run("{results}/utility/{{task}}/{model}/{arm}/seed{seed}.parquet")
-        ],
+        utility=utilities(),
         prefill_alone=rules.prefill_alone.output.prefill_alone,
         label_grades=rules.judge_agreement.output.grades if LABELLED_JUDGE else [],
     output:

@@ -180,6 +180,12 @@ def trained(pattern):
     return [pattern.format(results=RESULTS, model=m, arm=a, seed=s) for m, a, s in runs]
 
 
+def utilities():
+    """Every task on every run."""
+    runs = per_run("{results}/utility/{{task}}/{model}/{arm}/seed{seed}.parquet")
+    return [path.replace("{task}", task) for task in TASKS for path in runs]
+
+
 def attacked():
     """Every (attack, model, arm, seed): all attacks on all arms, and the direct request to the untouched model.
 

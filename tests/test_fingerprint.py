@@ -59,6 +59,7 @@ ALL = {
     "retry_failed",
     "tables",
     "utility",
+    "verdicts",
 }
 REACHES = {
     "presto.py": {"finetune", "ranks"},

@@ -40,7 +40,7 @@ def regraded(finished):
 
 def test_a_second_judge_reruns_grades_and_aggregates_only(regraded):
     _, _, would, _ = regraded
-    assert would == {"judge_template": 1, "grade_attack": 2, "tables": 1, "figure": 9, "manifest": 1}
+    assert would == {"judge_template": 1, "grade_attack": 2, "tables": 1, "figure": 9, "manifest": 1, "verdicts": 1}
 
 
 def test_what_cannot_be_read_is_missing_in_every_table_and_never_safe(regraded):
@@ -97,7 +97,7 @@ def test_completions_are_shown_only_when_asked_for(regraded):
     assert pd.read_csv(examples)["response"].str.fullmatch(r"\[\d+ characters, redacted\]").all()
     undo = edit(project, "config/tiny.yaml", "experiment: tiny", "experiment: tiny\nshow_completions: true")
     try:
-        assert set(project.would_run()) == {"tables", "figure", "manifest"}
+        assert set(project.would_run()) == {"tables", "figure", "manifest", "verdicts"}
     finally:
         undo()
 

@@ -274,6 +274,7 @@ class Config(Strict):
     tasks: list[Any] = []
     standin: StandinConfig = StandinConfig()
     helper: HelperConfig = HelperConfig()
+    claims: str | None = Field("config/claims.yaml", description="claims to be judged; null: none")
     gpu_form: Literal["gpu", "gres"] = Field("gpu", description="how the cluster asks for GPUs: --gpus=N or --gres=gpu:N")
     show_completions: bool = Field(False, description="show what models said in the report's examples; else they are redacted")
     reply_store: str = Field("replies", description="folder of judges' raw replies, shared by experiments")

@@ -51,6 +51,13 @@ def difference_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: in
     return Interval(_mean(first) - _mean(second), *_bounds(a - b), first.shape[1])
 
 
+def difference_draws(first: pd.DataFrame, second: pd.DataFrame, resamples: int) -> tuple[float, np.ndarray]:
+    """first - second, paired, and its resamples."""
+    first, second = _paired(first, second)
+    a, b = _resampled([first, second], resamples)
+    return _mean(first) - _mean(second), a - b
+
+
 def ratio_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: int) -> Ratio:
     """mean(first) / mean(second), paired; refused where the denominator may be next to nothing."""
     first, second = _paired(first, second)

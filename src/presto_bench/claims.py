@@ -1,0 +1,213 @@
+"""Claims as data, and what the evidence says to each: supported, refuted, undecided or untestable. Pure, but for reading the file.
+
+Each claim is about a difference d = treated - reference of one endpoint, and a minimum m > 0 that would matter:
+lower: d < -m; higher: d > m; at_most: d < m. It is *supported* if the one-sided bootstrap p value, Holm-corrected over an experiment's claims,
+is at most 0.05; *refuted* if the 95 % interval of d lies wholly on the other side of the same line; else *undecided*. Where a check that
+it needs fails or was not measured it is *untestable*.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import Field, NonNegativeFloat, ValidationError
+
+from presto_bench import coercion, stats
+from presto_bench.config import Name, Strict
+from presto_bench.errors import UserError
+
+LEVEL = 0.05
+ROLES = {"harmful": coercion.HARMFUL, "benign": coercion.BENIGN}
+
+
+class ScoreEndpoint(Strict):
+    """Mean score under an attack; variant: null takes the attack's first one."""
+
+    kind: Literal["score"]
+    attack: Name
+    variant: str | None = None
+
+
+class BitsEndpoint(Strict):
+    """Coercion bits a token."""
+
+    kind: Literal["bits"]
+    what: Literal["harmful", "benign", "net_of_damage"]
+
+
+class UtilityEndpoint(Strict):
+    """A task's mean."""
+
+    kind: Literal["utility"]
+    task: Name
+
+
+class Claim(Strict):
+    """One sentence and how to test it."""
+
+    name: Name
+    says: str
+    source: str
+    endpoint: Annotated[ScoreEndpoint | BitsEndpoint | UtilityEndpoint, Field(discriminator="kind")]
+    reference: Name
+    treated: Name
+    direction: Literal["lower", "higher", "at_most"]
+    minimum: NonNegativeFloat
+    checks: Literal["all"] | list[str] = "all"
+
+
+class Claims(Strict):
+    claims: list[Claim]
+
+
+def read(path: Path) -> list[Claim]:
+    try:
+        return Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).claims
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(path, f"no claims can be read here: {error}", "correct the file, or `claims: null`") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
+        raise UserError(f"{path}: {place.lstrip('.')}", first["msg"], "see the comments at the file's head") from error
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Graded completions of the default judge, teacher-forced ranks, utility and checks of one experiment."""
+
+    graded: pd.DataFrame
+    ranks: pd.DataFrame
+    utility: pd.DataFrame
+    checks: pd.DataFrame
+
+
+def verdicts(claims: Sequence[Claim], evidence: Evidence, models: Sequence[str], resamples: int) -> pd.DataFrame:
+    """One row a model and claim."""
+    rows = [_tested(claim, evidence, model, resamples) for model in models for claim in claims]
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    tested = table["p"].notna()
+    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p"].to_numpy(float))
+    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
+    columns = [
+        "model",
+        "name",
+        "verdict",
+        "says",
+        "difference",
+        "low",
+        "high",
+        "bar",
+        "p_holm",
+        "p_seeds",
+        "n",
+        "why",
+        "source",
+    ]
+    return table[columns]
+
+
+def _tested(claim: Claim, evidence: Evidence, model: str, resamples: int) -> dict[str, object]:
+    bar = {"lower": f"< {-claim.minimum:g}", "higher": f"> {claim.minimum:g}", "at_most": f"< {claim.minimum:g}"}
+    row = {"model": model, "name": claim.name, "says": claim.says, "source": claim.source, "bar": bar[claim.direction]}
+    nothing = {"difference": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "p_holm": np.nan, "p_seeds": np.nan, "n": 0}
+    failed = _failed_checks(claim, evidence.checks, model)
+    found = _difference(claim, evidence, model, resamples)
+    if found is None:
+        return (
+            row | nothing | {"why": "not measured in this experiment", "direction": claim.direction, "minimum": claim.minimum}
+        )
+    value, draws, seeds, n = found
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    line, sign = (-claim.minimum, -1) if claim.direction == "lower" else (claim.minimum, 1)
+    sign = -1 if claim.direction == "at_most" else sign
+    # How often a resample lies on the wrong side of the line (add one: never 0).
+    p = (1 + int((sign * draws <= sign * line).sum())) / (1 + len(draws))
+    measured = {
+        "difference": value,
+        "low": low,
+        "high": high,
+        "p": p,
+        "p_holm": np.nan,
+        "p_seeds": stats.sign_flip(seeds),
+        "n": n,
+    }
+    why = f"checks do not hold: {', '.join(failed)}" if failed else ""
+    if failed:
+        measured["p"] = np.nan
+    return row | measured | {"why": why, "direction": claim.direction, "minimum": claim.minimum}
+
+
+def _verdict(row: Mapping[str, object]) -> str:
+    if row["why"]:
+        return "untestable"
+    if row["p_holm"] <= LEVEL:
+        return "supported"
+    line = -row["minimum"] if row["direction"] == "lower" else row["minimum"]
+    other_side = row["high"] < line if row["direction"] == "higher" else row["low"] > line
+    return "refuted" if other_side else "undecided"
+
+
+def _failed_checks(claim: Claim, checks: pd.DataFrame, model: str) -> list[str]:
+    own = checks[checks["model"] == model].set_index("name")["ok"]
+    barred = [name for name in own.index if not name.endswith("_heldout_loss_ratio")]
+    wanted = barred if claim.checks == "all" else claim.checks
+    return [name for name in wanted if own.get(name) is not True and str(own.get(name)) != "True"]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down correction (Holm 1979)."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    corrected = np.empty_like(stepped)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
+
+
+def _difference(
+    claim: Claim, evidence: Evidence, model: str, resamples: int
+) -> tuple[float, np.ndarray, np.ndarray, int] | None:
+    """treated - reference: the mean, its resamples, each training seed's own, and how many requests; None where not measured."""
+    endpoint = claim.endpoint
+    grids: Callable[[str], list[pd.DataFrame]]
+    match endpoint:
+        case ScoreEndpoint():
+            grids = lambda arm: [_scores(evidence.graded, model, arm, endpoint)]  # noqa: E731
+        case UtilityEndpoint():
+            grids = lambda arm: [_utility(evidence.utility, model, arm, endpoint.task)]  # noqa: E731
+        case BitsEndpoint():
+            roles = ("harmful", "benign") if endpoint.what == "net_of_damage" else (endpoint.what,)
+            costs = coercion.per_text(evidence.ranks[evidence.ranks["model"] == model])
+            grids = lambda arm: [_bits(costs, arm, ROLES[role]) for role in roles]  # noqa: E731
+    treated, reference = grids(claim.treated), grids(claim.reference)
+    if any(grid.empty for grid in (*treated, *reference)):
+        return None
+    parts = [stats.difference_draws(t, r, resamples) for t, r in zip(treated, reference, strict=True)]
+    value, draws = parts[0][0], parts[0][1]
+    seeds = stats.seed_differences(treated[0], reference[0])
+    if len(parts) == 2:  # net: less what benign text gained
+        value, draws = value - parts[1][0], draws - parts[1][1]
+        seeds = seeds - stats.seed_differences(treated[1], reference[1])
+    return value, draws, seeds, treated[0].shape[1]
+
+
+def _scores(graded: pd.DataFrame, model: str, arm: str, endpoint: ScoreEndpoint) -> pd.DataFrame:
+    rows = graded[(graded["model"] == model) & (graded["arm"] == arm) & (graded["attack"] == endpoint.attack)]
+    variants = rows["variant"].drop_duplicates().tolist()
+    wanted = endpoint.variant or (variants[0] if variants else None)
+    return stats.grid(rows[rows["variant"] == wanted])
+
+
+def _utility(utility: pd.DataFrame, model: str, arm: str, task: str) -> pd.DataFrame:
+    rows = utility[(utility["model"] == model) & (utility["arm"] == arm) & (utility["task"] == task)]
+    return stats.grid(rows.assign(score=rows["value"]))
+
+
+def _bits(costs: pd.DataFrame, arm: str, role: str) -> pd.DataFrame:
+    rows = costs[(costs["arm"] == arm) & (costs["role"] == role)]
+    return stats.grid(rows.assign(score=rows["bits"]))

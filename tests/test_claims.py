@@ -1,0 +1,154 @@
+"""Claims against evidence: what is supported, refuted, undecided, untestable, and how often a true null is called supported."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presto_bench import claims
+from presto_bench.errors import UserError
+
+N = 60
+
+
+def scores(arm, values):
+    values = np.atleast_2d(values)
+    return [
+        {
+            "model": "m",
+            "arm": arm,
+            "seed": s,
+            "attack": "guided",
+            "variant": "k20",
+            "prompt_id": f"p{i}",
+            "judge": "j",
+            "score": v,
+        }
+        for s, row in enumerate(values)
+        for i, v in enumerate(row)
+    ]
+
+
+def evidence(da, presto, checks=(("c", True),)):
+    graded = pd.DataFrame(scores("da", da) + scores("da_presto", presto))
+    none = pd.DataFrame(columns=["model", "arm", "seed", "role", "prompt_id", "position", "rank", "task", "value", "weight"])
+    table = pd.DataFrame([{"model": "m", "name": name, "ok": ok} for name, ok in checks], columns=["model", "name", "ok"])
+    return claims.Evidence(graded, none, none, table)
+
+
+def claim(direction="lower", minimum=0.05, checks="all", **changes):
+    entry = {
+        "name": "c1",
+        "says": "x",
+        "source": "y",
+        "endpoint": {"kind": "score", "attack": "guided"},
+        "reference": "da",
+        "treated": "da_presto",
+        "direction": direction,
+        "minimum": minimum,
+        "checks": checks,
+    }
+    return claims.Claim.model_validate(entry | changes)
+
+
+def verdict(found, *asked):
+    return claims.verdicts(asked, found, ["m"], 400).set_index("name")
+
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(0, 0.1, N)
+
+
+@pytest.mark.parametrize(
+    ("direction", "effect", "expected"),
+    [
+        ("lower", -0.3, "supported"),
+        ("lower", 0.0, "refuted"),
+        ("lower", 0.3, "refuted"),
+        ("lower", -0.05, "undecided"),
+        ("higher", 0.3, "supported"),
+        ("higher", -0.3, "refuted"),
+        ("higher", 0.05, "undecided"),
+        ("at_most", 0.0, "supported"),
+        ("at_most", -0.4, "supported"),
+        ("at_most", 0.3, "refuted"),
+        ("at_most", 0.05, "undecided"),
+    ],
+)
+def test_the_verdict_follows_from_where_the_difference_lies(direction, effect, expected):
+    """A minimum of 0.05 and a standard error of 0.013: effects of 0.3 are far beyond it, of 0.05 right on it."""
+    found = verdict(evidence(np.full(N, 0.5), 0.5 + effect + NOISE - NOISE.mean()), claim(direction))
+    assert found.loc["c1", "verdict"] == expected
+    assert found.loc["c1", "difference"] == pytest.approx(effect)
+
+
+@pytest.mark.parametrize("checks", ["all", ["c"], ["absent"]])
+def test_a_check_that_fails_or_is_absent_makes_a_claim_untestable_and_is_named(checks):
+    found = verdict(evidence(np.full(N, 0.9), np.full(N, 0.1), checks=[("c", False)]), claim(checks=checks))
+    assert found.loc["c1", "verdict"] == "untestable"
+    assert ("absent" if checks == ["absent"] else "c") in found.loc["c1", "why"]
+    assert found.loc["c1", "difference"] == pytest.approx(-0.8)  # shown all the same
+
+
+def test_a_check_that_only_reports_does_not_stop_a_claim():
+    checks = [("c", True), ("da_heldout_loss_ratio", None)]
+    assert verdict(evidence(np.full(N, 0.9), 0.1 + NOISE, checks), claim()).loc["c1", "verdict"] == "supported"
+
+
+def test_what_was_not_measured_is_untestable():
+    asked = claim(endpoint={"kind": "bits", "what": "net_of_damage"})
+    assert verdict(evidence(np.full(N, 0.9), np.full(N, 0.1)), asked).loc["c1", "verdict"] == "untestable"
+
+
+def test_holm_by_hand():
+    """Of 0.01, 0.04, 0.03: 3 x 0.01, then 2 x 0.03, then the larger of 0.06 and 0.04."""
+    assert claims.holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_never_makes_a_p_value_smaller_nor_changes_their_order(values):
+    p = np.array(values)
+    corrected = claims.holm(p)
+    assert (corrected >= p).all() and (corrected <= 1).all()
+    assert (np.diff(corrected[np.argsort(p)]) >= 0).all()
+
+
+def test_a_planted_null_is_called_supported_no_more_often_than_it_says():
+    """200 pairs of arms that are the same but for noise, minimum 0, one claim: one-sided, so 5 %; within three standard errors."""
+    rng, called = np.random.default_rng(1), 0
+    for _ in range(200):
+        base = rng.beta(1, 3, N)
+        found = evidence(base + rng.normal(0, 0.1, N), base + rng.normal(0, 0.1, N))
+        called += verdict(found, claim(minimum=0.0)).loc["c1", "verdict"] == "supported"
+    assert called <= 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5
+
+
+def test_the_net_of_two_texts_is_a_difference_of_differences():
+    """Harmful text gains 3 bits, benign text 1: a net of 2."""
+    cost = {
+        ("da", "harmful_harmful"): 2,
+        ("da", "benign_benign"): 1,
+        ("da_presto", "harmful_harmful"): 5,
+        ("da_presto", "benign_benign"): 2,
+    }
+    rows = [
+        {"model": "m", "arm": arm, "seed": 0, "role": role, "prompt_id": f"{role}{i}", "position": p, "rank": 2**bits}
+        for (arm, role), bits in cost.items()
+        for i in range(10)
+        for p in range(4)
+    ]
+    found = evidence(np.full(N, 0.9), np.full(N, 0.1))
+    found = claims.Evidence(found.graded, pd.DataFrame(rows), found.utility, found.checks)
+    asked = claim("higher", 0.5, endpoint={"kind": "bits", "what": "net_of_damage"})
+    row = verdict(found, asked).loc["c1"]
+    assert (row["difference"], row["verdict"]) == (2.0, "supported")
+
+
+def test_the_shipped_claims_can_be_read_and_a_mistake_in_them_is_named(root, tmp_path):
+    shipped = claims.read(root / "config/claims.yaml")
+    assert len({one.name for one in shipped}) == len(shipped) >= 5
+    broken = tmp_path / "claims.yaml"
+    broken.write_text((root / "config/claims.yaml").read_text().replace("direction: lower", "direction: sideways", 1))
+    with pytest.raises(UserError, match=r"claims\[0\]\.direction"):
+        claims.read(broken)
