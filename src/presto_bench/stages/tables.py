@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import agreement, analysis, coercion, stats, summary, tables
+from presto_bench import agreement, analysis, coercion, macros, stats, summary, tables
 from presto_bench.jobs import Job
 
 
@@ -55,6 +55,8 @@ def make(job: Job) -> None:
     folder = job.path("checks").parent
     for name, frame in frames.items():
         write_three(folder / name, frame)
+    cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "corrected", "exclusions")
+    tables.write_text(job.path("macros"), macros.lines({name: frames[name] for name in cited}))
     found = summary.build(scores, compared, checks, ranks, utility, spec["judge"])
     tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
     lines = [summary.headline(found, model, attack, *spec["headline"]) for model in spec["arms"] for attack in spec["attacks"]]
