@@ -25,6 +25,8 @@ wildcard_constraints:
     model=one_of(MODELS),
     arm=one_of([*ARMS, "untouched"]),
     seed=r"\d+",
+    shard=r"\d+",
+    shards=r"\d+",
     attack=one_of(ATTACKS),
     judge=one_of(JUDGES),
     task=one_of(TASKS),

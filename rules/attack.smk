@@ -12,6 +12,8 @@ rule attack_arm:
         f"{RESULTS}/logs/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        attack=one_of(attacks_in_one_piece()),
     conda:
         "../envs/model.yaml"
     threads: 2
@@ -21,12 +23,61 @@ rule attack_arm:
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
-        spec=lambda w: spec(
-            models=model_spec(w.model, "chat", "sampling", "decode_dtype"), attacks=CONFIG.item("attacks", w.attack)
-        ),
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "sampling", "decode_dtype"), attacks=attack_spec(w.attack)),
         code=lambda w: code("attack", CONFIG.item("attacks", w.attack)),
     script:
         "../workflow/scripts/attack.py"
+
+
+rule attack_shard:
+    input:
+        unpack(attack_inputs),
+    output:
+        completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.shards/{{shard}}of{{shards}}.parquet",
+    log:
+        f"{RESULTS}/logs/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.{{shard}}of{{shards}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.{{shard}}of{{shards}}.tsv"
+    wildcard_constraints:
+        attack=one_of(sharded_attacks()),
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        gres=resource("gres"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat", "sampling", "decode_dtype"), attacks=attack_spec(w.attack)),
+        code=lambda w: code("attack", CONFIG.item("attacks", w.attack)),
+    script:
+        "../workflow/scripts/attack.py"
+
+
+rule merge_shards:
+    input:
+        shards=shards_of,
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        prefills=f"{RESULTS}/data/prefills.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        lists=POLICY_LISTS,
+    output:
+        completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        attack=one_of(sharded_attacks()),
+    conda:
+        "../envs/model.yaml"
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat"), attacks=attack_spec(w.attack)),
+        code=lambda w: code("attack", CONFIG.item("attacks", w.attack)),
+    script:
+        "../workflow/scripts/merge_shards.py"
 
 
 rule helper:

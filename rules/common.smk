@@ -73,6 +73,27 @@ def judge_spec(name):
     return judge.model_dump(mode="json", exclude=set(type(judge).run_only))
 
 
+def attack_spec(name):
+    """An attack's entry without the settings that only say how it is spread over jobs."""
+    attack = CONFIG.item("attacks", name)
+    return attack.model_dump(mode="json", exclude=set(type(attack).run_only))
+
+
+def attacks_in_one_piece():
+    return [attack.name for attack in CONFIG.attacks if attack.shards == 1]
+
+
+def sharded_attacks():
+    return [attack.name for attack in CONFIG.attacks if attack.shards > 1]
+
+
+def shards_of(wildcards):
+    """The shards of one arm's completions."""
+    shards = CONFIG.item("attacks", wildcards.attack).shards
+    folder = f"{RESULTS}/attacks/{wildcards.attack}/{wildcards.model}/{wildcards.arm}/seed{wildcards.seed}.shards"
+    return [f"{folder}/{shard}of{shards}.parquet" for shard in range(shards)]
+
+
 def judge_inputs(name):
     """What rules make for a judge: a rubric's template, a local judge's weights."""
     judge, folder = CONFIG.item("judges", name), f"{RESULTS}/judge/{name}"

@@ -53,6 +53,14 @@ class Project:
         return {file.name: file.read_bytes() for file in files}
 
 
+def moved(project: Project, folder: Path) -> Project:
+    """The same project, finished work included, in another place."""
+    shutil.copytree(project.path, folder, ignore=shutil.ignore_patterns("locks"), symlinks=True)
+    there = Project.__new__(Project)
+    there.path, there.environment = folder, project.environment | {"PYTHONPATH": str(folder / "src")}
+    return there
+
+
 def edit(project: Project, name: str, before: str, after: str):
     """Change a file for one test and put it back."""
     path = project.path / name

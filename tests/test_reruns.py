@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from project import Project, edit
+from project import edit, moved
 
 FIGURES = 8
 AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1, "verdicts": 1}
@@ -85,11 +85,7 @@ def test_a_touch_reruns_nothing(finished, name):
 
 
 def test_a_moved_project_has_nothing_to_do(finished, tmp_path):
-    moved = tmp_path / "elsewhere"
-    shutil.copytree(finished.path, moved, ignore=shutil.ignore_patterns("locks"), symlinks=True)
-    there = Project.__new__(Project)
-    there.path, there.environment = moved, finished.environment | {"PYTHONPATH": str(moved / "src")}
-    assert there.would_run() == {}
+    assert moved(finished, tmp_path / "elsewhere").would_run() == {}
 
 
 def test_how_a_training_computes_does_not_change_what_it_is_taught(finished):

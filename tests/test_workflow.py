@@ -6,11 +6,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
 import tiny_model
-from project import Project, edit
+from presto_bench import tables
+from project import Project, edit, moved
 
 
 def test_the_experiment_ends_with_tables_figures_and_summary(finished):
@@ -32,6 +34,22 @@ def test_the_fault_experiment_has_at_most_fifteen_jobs(root, tmp_path):
 
 def test_a_second_run_has_nothing_to_do(finished):
     assert finished.would_run() == {}
+
+
+def test_an_attack_in_shards_is_the_attack_in_one_piece(finished, tmp_path):
+    """Eight requests in batches of two, spread over three jobs: the same rows in the same order."""
+    there = moved(finished, tmp_path / "sharded")
+    edit(there, "config/tiny.yaml", "kind: guided, k: [20]", "kind: guided, shards: 3, k: [20]")
+    assert there.would_run() == {"attack_shard": 6, "merge_shards": 2, **after_attacks()}
+    there.run("attack")
+    for arm in ("base", "da"):
+        path = f"results/tiny/attacks/guided/tiny/{arm}/seed0.parquet"
+        whole, shared = (tables.read(p.path / path, "completions").drop(columns="seconds") for p in (finished, there))
+        pd.testing.assert_frame_equal(whole, shared)
+
+
+def after_attacks():
+    return {"grade_attack": 2, "tables": 1, "figure": 8, "manifest": 1, "verdicts": 1}
 
 
 def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished):

@@ -8,7 +8,19 @@ import pandas as pd
 
 DIGITS = dict(zip("0123456789", ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"], strict=True))
 PREFIX = "PB"
-KEYS = ("model", "arm", "attack", "variant", "judge", "role", "split", "task", "name", "place", "what")  # columns that name a row
+KEYS = (
+    "model",
+    "arm",
+    "attack",
+    "variant",
+    "judge",
+    "role",
+    "split",
+    "task",
+    "name",
+    "place",
+    "what",
+)  # columns that name a row
 
 
 def name(*parts: str) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import shutil
 import signal
 import threading
@@ -21,6 +22,8 @@ from presto_bench.decoding import left_pad
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, collate
 from presto_bench.objective import ObjectiveTrainer
+
+log = logging.getLogger("presto_bench")
 
 
 class MetricsLog(TrainerCallback):
@@ -44,6 +47,9 @@ class MetricsLog(TrainerCallback):
             return
         with open(self.path, "a") as handle:
             handle.write(json.dumps({"step": state.global_step, **metrics}) + "\n")
+        if state.global_step % max(state.max_steps // 10, 1) == 0:
+            told = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items() if isinstance(value, float))
+            log.info("step %d of %d: %s", state.global_step, state.max_steps, told)
 
 
 class CheckpointSeal(TrainerCallback):
@@ -131,16 +137,16 @@ def fit(
         model.set_attn_implementation("sdpa")
     else:
         attention_mass.switch_on(model, config.presto.attention)
-    log = MetricsLog(work / "metrics.jsonl")
+    metrics = MetricsLog(work / "metrics.jsonl")
     trainer = ObjectiveTrainer(
         model=adapted(model, config),
         args=_arguments(config, seed, work),
         train_dataset=list(examples),
         data_collator=_Collator(tokenizer.eos_token_id, base_first),
-        callbacks=[log, CheckpointSeal(), StopOnTerm()],
+        callbacks=[metrics, CheckpointSeal(), StopOnTerm()],
         objective=config,
     )
-    log.trainer = trainer
+    metrics.trainer = trainer
     work.mkdir(parents=True, exist_ok=True)
     trainer.train(resume_from_checkpoint=CheckpointSeal.last_whole(work))
     return trainer

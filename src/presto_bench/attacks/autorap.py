@@ -4,6 +4,8 @@ Many searches run side by side: each round, all that wait for ranks share one fo
 for a label share one of the helper. Caches are kept per prompt and rolled back as the search is (rollback.py).
 """
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,10 @@ from presto_bench.attacks.configs import AutoRap
 from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.ranks import top_k
 from presto_bench.rollback import Rollback
+
+log = logging.getLogger("presto_bench")
+
+TELL_EVERY = 60  # seconds
 
 # row -> question; row -> answer
 Rank = Callable[[Mapping[int, Sequence[int]]], Mapping[int, list[int]]]
@@ -73,7 +79,11 @@ def drive(searches: Sequence[search.Search], rank: Rank, label: Label) -> list[s
 
     for row in range(len(searches)):
         go_on(row, None)
+    told = time.monotonic()
     while waiting:
+        if time.monotonic() - told > TELL_EVERY:
+            told = time.monotonic()
+            log.info("AutoRAP: %d of %d searches have ended", len(found), len(searches))
         for row, ranked in rank({i: q.ids for i, q in waiting.items() if isinstance(q, search.Ranked)}).items():
             go_on(row, ranked)
         for row, harmful in label({i: (q.ids, q.token) for i, q in waiting.items() if isinstance(q, search.Harmful)}).items():

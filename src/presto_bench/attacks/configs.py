@@ -15,6 +15,8 @@ class AttackConfig(Item):
     runner: ClassVar[str]
     needs_parent: ClassVar[bool] = False
     best_of: ClassVar[bool] = False  # a request counts with the best of its samples, not with their mean
+    run_only: ClassVar[frozenset[str]] = frozenset({"shards"})  # how it is spread over jobs changes no completion
+    shards: PositiveInt = Field(1, description="jobs that share the batches of one arm, so that they fill a node's GPUs")
     batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
 
     def variants(self) -> list[str]:

@@ -23,14 +23,17 @@ log = logging.getLogger("presto_bench")
 
 
 def make(job: Job) -> None:
+    """The completions of one arm, or of one shard of its batches."""
     attack = job.item("attacks")
     setting, requests = _setting(job), _requests(job)
     run = registry.runner(attack)
-    batches = [requests[i : i + attack.batch_size] for i in range(0, len(requests), attack.batch_size)]
+    batches = _batches(requests, attack.batch_size)
+    mine = range(int(job.wildcards.get("shard", 0)), len(batches), int(job.wildcards.get("shards", 1)))
     work = job.work_folder()
     parts = []
     for variant in attack.variants():
-        for number, batch in enumerate(batches):
+        for number in mine:
+            batch = batches[number]
             part = work / f"{variant}-{number:05d}.parquet"
             if not part.exists():
                 started = time.time()
@@ -39,8 +42,28 @@ def make(job: Job) -> None:
                 tables.write(part, "completions", frame)
                 log.info("%s: batch %d of %d", variant, number + 1, len(batches))
             parts.append(part)
-    merged = pd.concat([tables.read(part, "completions") for part in parts], ignore_index=True)
-    tables.write(job.path("completions"), "completions", merged)
+    tables.write(job.path("completions"), "completions", _together(parts))
+
+
+def merge(job: Job) -> None:
+    """The completions of one arm from those of its shards, in the order of an attack in one piece."""
+    attack = job.item("attacks")
+    batches = _batches(_requests(job), attack.batch_size)
+    place = {request.prompt_id: number for number, batch in enumerate(batches) for request in batch}
+    found = _together(job.paths("shards"))
+    order = pd.DataFrame({"variant": found["variant"].map(attack.variants().index), "batch": found["prompt_id"].map(place)})
+    order = order.sort_values(["variant", "batch"], kind="stable").index  # a batch's rows come from one shard, in their order
+    tables.write(job.path("completions"), "completions", found.loc[order].reset_index(drop=True))
+
+
+def _batches(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
+    return [requests[i : i + size] for i in range(0, len(requests), size)]
+
+
+def _together(paths: Sequence[Path]) -> pd.DataFrame:
+    frames = [tables.read(path, "completions") for path in paths]
+    columns = list(tables.TABLES["completions"].columns)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
 def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Sequence[Request], note: Callable[[str], None]):
