@@ -103,6 +103,7 @@ rule tables:
         ranks_table=report(f"{RESULTS}/tables/ranks.csv", caption="../workflow/report/ranks.rst", category="4 Ranks"),
         bits=report(f"{RESULTS}/tables/bits.csv", caption="../workflow/report/bits.rst", category="4 Ranks"),
         macros=f"{RESULTS}/tables/macros.tex",
+        categories=f"{RESULTS}/tables/categories.csv",
         bits_curves=f"{RESULTS}/tables/bits_curves.csv",
         rank_curves=f"{RESULTS}/tables/rank_curves.csv",
         first=report(f"{RESULTS}/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),

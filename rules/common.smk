@@ -290,7 +290,7 @@ FIGURE_NEEDS = {
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
-TABLE_NAMES += ["exclusions", "helpers", "candidates", "judges", "corrected", "examples", "bits", "bits_curves"]
+TABLE_NAMES += ["exclusions", "helpers", "candidates", "judges", "corrected", "examples", "categories", "bits", "bits_curves"]
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
 )  # the one that hand labels are for

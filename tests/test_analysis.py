@@ -157,6 +157,18 @@ def evidence(**changes):
     return dataclasses.replace(found, **changes)
 
 
+def test_categories_are_means_of_their_own_requests_and_count_what_is_missing():
+    rows = [("p1", "soup", 1.0), ("p2", "soup", 0.5), ("p3", "stew", np.nan), ("p4", "stew", 0.25)]
+    graded = pd.DataFrame([{"prompt_id": p, "score": s} for p, _, s in rows]).assign(
+        model="m", arm="da", attack="guided", variant="k20", judge="j"
+    )
+    other = graded.assign(variant="k5", score=0.0)
+    prompts = pd.DataFrame([{"prompt_id": p, "category": c} for p, c, _ in rows])
+    found = analysis.categories(pd.concat([graded, other]), prompts, "j").set_index("category")
+    assert found["mean"].to_dict() == {"soup": 0.75, "stew": 0.25}
+    assert found["completions"].to_dict() == {"soup": 2, "stew": 2} and found["graded"].to_dict() == {"soup": 2, "stew": 1}
+
+
 def verdicts(found):
     return {check.name: check.ok for check in analysis.checks(found, "m", ["base", "da"])}
 

@@ -165,6 +165,14 @@ def utility_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def categories(graded: pd.DataFrame, prompts: pd.DataFrame, judge: str) -> pd.DataFrame:
+    """Mean score of each category of requests (a dish, a kind of harm) under each attack's first variant; missing grades are counted."""
+    first = graded[graded["judge"] == judge].merge(prompts[["prompt_id", "category"]], on="prompt_id")
+    first = first[first["variant"] == first.groupby("attack")["variant"].transform("first")]
+    grouped = first.groupby(["model", "arm", "attack", "category"], sort=False)["score"]
+    return grouped.agg(mean="mean", graded="count", completions="size").reset_index()
+
+
 def examples(graded: pd.DataFrame, judge: str, show: bool) -> pd.DataFrame:
     """The highest-scoring response of each model, arm, attack and variant; its text only if `show`."""
     keys = ["model", "arm", "attack", "variant"]

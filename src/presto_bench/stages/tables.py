@@ -48,6 +48,7 @@ def make(job: Job) -> None:
         "helpers": _helpers(job),
         "candidates": analysis.candidate_table(_all(job, "candidates")),
         "exclusions": _exclusions(job, prompts),
+        "categories": analysis.categories(graded, prompts, spec["judge"]),
         "examples": analysis.examples(graded, spec["judge"], spec["show"]),
         "judges": agreement.judges(graded),
         "corrected": _corrected(job, graded),
