@@ -158,7 +158,7 @@ def evidence(**changes):
 
 
 def test_categories_are_means_of_their_own_requests_and_count_what_is_missing():
-    rows = [("p1", "soup", 1.0), ("p2", "soup", 0.5), ("p3", "stew", np.nan), ("p4", "stew", 0.25)]
+    rows = [("p1", "soup", 1.0), ("p2", "soup", 0.5), ("p3", "stew", float("nan")), ("p4", "stew", 0.25)]
     graded = pd.DataFrame([{"prompt_id": p, "score": s} for p, _, s in rows]).assign(
         model="m", arm="da", attack="guided", variant="k20", judge="j"
     )
