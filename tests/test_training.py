@@ -153,6 +153,23 @@ def test_the_first_steps_loss_is_the_definition(tmp_path):
     assert logged["kl"] == pytest.approx(kl / counted, rel=1e-3)
 
 
+def test_smoothed_refusals_are_torchs_own_smoothing_and_answers_stay_as_they_are(tmp_path):
+    """Recomputed row by row with torch's label_smoothing, which refusals have and utility answers have not."""
+    cfg = config(steps=1, label_smoothing=0.3)
+    rows = examples(cfg)
+    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
+    base, expected, smoothed = tiny_model.model("llama", len(TOKENIZER)).double(), 0.0, set()
+    for example in rows:
+        encoded, share = example.encoded, 0.3 if example.prompt_id in TRIPLES else 0.0
+        logits = base(input_ids=torch.tensor([encoded.ids])).logits[0, encoded.response_start - 1 : -1]
+        target = torch.tensor(encoded.response_ids)
+        expected += F.cross_entropy(logits, target, reduction="sum", label_smoothing=share).item()
+        smoothed.add(share)
+    assert smoothed == {0.0, 0.3}
+    assert logged["cross_entropy"] == pytest.approx(expected / sum(example.counted for example in rows), rel=1e-4)
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_accumulation_equals_the_big_batch(tmp_path, method):
     """N is that of the whole optimiser step: four micro-batches of one end where one batch of four ends."""

@@ -189,6 +189,10 @@ class TrainingConfig(Strict):
     after_prefill: Literal["refuse", "continue"] = Field(
         "refuse", description="what a prefilled example teaches; `continue` is what makes a stand-in's alignment shallow"
     )
+    label_smoothing: Share = Field(
+        0.0,
+        description="share of each refusal token's target that is spread evenly over the vocabulary; utility answers have none",
+    )
     prefilled_cross_entropy: bool = Field(True, description="false: prefilled examples carry no cross-entropy")
     presto: PrestoConfig | None = None
     kl: KlConfig | None = None

@@ -27,13 +27,17 @@ NO_PENALTY = Penalty(0, 0, 0)
 
 @dataclass(frozen=True)
 class Example:
-    """One training row. supervised: whether its response carries cross-entropy; counted: its share of N (tokens)."""
+    """One training row. supervised: whether its response carries cross-entropy; counted: its share of N (tokens).
+
+    smoothing: share of its targets that is spread over the vocabulary.
+    """
 
     prompt_id: str
     encoded: chat.Encoded
     supervised: bool
     counted: int
     penalty: Penalty = NO_PENALTY
+    smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ def build_examples(
         encoded = encode(row.prompt_id, prefill, rest if continues else chat.encode_text(tokenizer, refusal))
         supervised = config.prefilled_cross_entropy or not prefill
         counted = len(encoded.ids) - encoded.prefill_start
-        return Example(row.prompt_id, encoded, supervised, counted, _on_safety(row, encoded, config))
+        # What a prefilled example of the shallow alignment goes on with is no refusal.
+        smoothing = 0.0 if continues else config.label_smoothing
+        return Example(row.prompt_id, encoded, supervised, counted, _on_safety(row, encoded, config), smoothing)
 
     def utility(row: Any) -> Example:
         encoded = encode(row.prompt_id, "", chat.encode_text(tokenizer, texts.utility[row.prompt_id]))
@@ -113,5 +119,6 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
         "key_end": torch.tensor([e.penalty.key_end for e in examples]),
         "query_start": torch.tensor([e.penalty.query_start for e in examples]),
         "end": torch.tensor([len(e.encoded.ids) for e in examples]),
+        "smoothing": torch.tensor([e.smoothing for e in examples]),
         "counted": torch.tensor([e.counted for e in examples]),
     }

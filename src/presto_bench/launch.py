@@ -98,6 +98,7 @@ def _write(examples: Sequence[Example], path: Path) -> None:
             "response_start": e.encoded.response_start,
             "supervised": e.supervised,
             "counted": e.counted,
+            "smoothing": e.smoothing,
             **asdict(e.penalty),
         }
         for e in examples
@@ -113,6 +114,7 @@ def _read(path: Path) -> list[Example]:
             bool(r.supervised),
             r.counted,
             Penalty(r.key_start, r.key_end, r.query_start),
+            r.smoothing,
         )
         for r in pd.read_parquet(path).itertuples()
     ]

@@ -27,6 +27,14 @@ def cross_entropy_sum(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tens
     return F.cross_entropy(logits.to(accumulate), targets, reduction="sum")
 
 
+def smoothed_cross_entropy_sum(logits: torch.Tensor, targets: torch.Tensor, smoothing: torch.Tensor) -> torch.Tensor:
+    """The same against targets that give a share `smoothing` (n,) evenly to the whole vocabulary (Szegedy et al. 2016, section 7)."""
+    accumulate = torch.promote_types(logits.dtype, torch.float32)
+    log_probs = logits.to(accumulate).log_softmax(-1)
+    own = -log_probs.gather(-1, targets[:, None])[:, 0]
+    return ((1 - smoothing) * own - smoothing * log_probs.mean(-1)).sum()
+
+
 def first_token_kl_sum(logits: torch.Tensor, base_first: torch.Tensor) -> torch.Tensor:
     """Sum over examples of KL(base's first-token distribution ‖ the distribution right after the prefill), in nats.
 
@@ -85,7 +93,7 @@ class ObjectiveTrainer(Trainer):
             extra = attention_mass.arguments(presto.attention, spans, width) if presto else {}
             outputs = model(input_ids=inputs["input_ids"], use_cache=False, **extra)
         labelled = targets[wanted] != IGNORED
-        parts = {"cross_entropy": cross_entropy_sum(outputs.logits[labelled], targets[wanted][labelled])}
+        parts = {"cross_entropy": self._cross_entropy(outputs.logits[labelled], targets, wanted, labelled, inputs)}
         if presto:
             masses = attention_mass.masses(presto.attention, spans, outputs, self.layers)
             parts["presto"] = presto_sum(masses, spans, presto)
@@ -94,6 +102,20 @@ class ObjectiveTrainer(Trainer):
             kl = first_token_kl_sum(outputs.logits[after_prefill[wanted]], inputs["base_first"][prefilled])
             parts["kl"] = self.objective.kl.weight * kl
         return parts, outputs
+
+    def _cross_entropy(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        wanted: torch.Tensor,
+        labelled: torch.Tensor,
+        inputs: Mapping[str, torch.Tensor],
+    ) -> torch.Tensor:
+        chosen = targets[wanted][labelled]
+        if not self.objective.label_smoothing:
+            return cross_entropy_sum(logits, chosen)
+        smoothing = inputs["smoothing"][:, None].expand_as(targets)
+        return smoothed_cross_entropy_sum(logits, chosen, smoothing[wanted][labelled])
 
     def _after_prefill(self, inputs: Mapping[str, torch.Tensor], like: torch.Tensor) -> torch.Tensor:
         """(B, T) bool: the position that predicts the first token after a prefill, where the KL term wants it."""
