@@ -34,7 +34,7 @@ def begin_on_cluster():
     if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
         return
     try:
-        orphans = cluster.begin(Path.cwd())
+        orphans = cluster.begin(Path.cwd(), CONFIG.experiment)
     except UserError as error:
         raise WorkflowError(str(error))
     if orphans:

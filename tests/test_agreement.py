@@ -61,6 +61,14 @@ def test_the_corrected_interval_covers_the_truth_about_as_often_as_it_says():
     for _ in range(300):
         truth = rng.beta(1, 3, 140)
         judge = truth + 0.15 + rng.normal(0, 0.1, 140)
-        found = agreement.corrected_mean(judge[:100], judge[100:], truth[100:], 400)
+        found = agreement.corrected_mean(pd.DataFrame([judge[:100]]), judge[100:], truth[100:], 400)
         covered += found.low <= 0.25 <= found.high
     assert 0.90 <= covered / 300 <= 0.99
+
+
+def test_the_same_scores_in_every_seed_are_no_more_evidence_than_in_one():
+    rng = np.random.default_rng(3)
+    scores, labels = rng.random(30), np.zeros(20)
+    one = agreement.corrected_mean(pd.DataFrame([scores]), labels, labels, 2000)
+    ten = agreement.corrected_mean(pd.DataFrame([scores] * 10), labels, labels, 2000)
+    assert ten.high - ten.low == pytest.approx(one.high - one.low, rel=0.1)

@@ -101,6 +101,39 @@ def test_what_was_not_measured_is_untestable():
     assert verdict(evidence(np.full(N, 0.9), np.full(N, 0.1)), asked).loc["c1", "verdict"] == "untestable"
 
 
+@pytest.mark.parametrize("graded", [0, 1, 40])
+@pytest.mark.parametrize("direction", ["lower", "higher", "at_most"])
+def test_an_arm_whose_grades_are_missing_supports_nothing(direction, graded):
+    scores_of_few = np.where(np.arange(N) < graded, 0.0, np.nan)
+    found = verdict(evidence(np.full(N, 0.9), scores_of_few), claim(direction))
+    assert found.loc["c1", "verdict"] == "untestable"
+    assert "missing" in found.loc["c1", "why"]
+
+
+def test_what_a_training_seed_does_to_both_texts_cancels_in_a_net_claim():
+    """Seeds of very different strength, each with a net gain of exactly 1 bit over base; unequal numbers of requests."""
+    rows = []
+    for arm, gains in (("da", (0, 0)), ("da_presto", (2, 9))):
+        for seed, gain in enumerate(gains):
+            for role, own, n in (("harmful_harmful", gain and gain + 1, 20), ("benign_benign", gain, 19)):
+                rows += [
+                    {
+                        "model": "m",
+                        "arm": arm,
+                        "seed": seed,
+                        "role": role,
+                        "prompt_id": f"{role}{i}",
+                        "position": 0,
+                        "rank": 2**own,
+                    }
+                    for i in range(n)
+                ]
+    found = evidence(np.full(N, 0.9), np.full(N, 0.1))
+    found = claims.Evidence(found.graded, pd.DataFrame(rows), found.utility, found.checks)
+    row = verdict(found, claim("higher", 0.5, endpoint={"kind": "bits", "what": "net_of_damage"})).loc["c1"]
+    assert (row["low"], row["high"], row["verdict"]) == (1.0, 1.0, "supported")
+
+
 def test_holm_by_hand():
     """Of 0.01, 0.04, 0.03: 3 x 0.01, then 2 x 0.03, then the larger of 0.06 and 0.04."""
     assert claims.holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])

@@ -113,6 +113,17 @@ def test_a_model_that_is_broken_everywhere_gains_nothing_net_and_one_that_refuse
     assert table["broken", coercion.HARMFUL] == 5
 
 
+def test_what_a_training_seed_does_to_both_texts_cancels():
+    """Two seeds, one a much stronger intervention than the other; each has a net of exactly 1 bit."""
+    rows = []
+    for seed, benign in ((0, 1), (1, 9)):
+        for role, bits in ((coercion.HARMFUL, benign + 1), (coercion.BENIGN, benign)):
+            texts = {role: [[2**bits] * 4] * (8 if role == coercion.HARMFUL else 7)}
+            rows += [row | {"seed": seed} for row in rank_rows("a", texts)]
+    found = coercion.table(pd.DataFrame(rows), 200).set_index("what").loc[coercion.NET]
+    assert (found["value"], found["low"], found["high"]) == pytest.approx((1, 1, 1))
+
+
 def test_no_share_where_the_null_is_as_easy_as_an_answer():
     flat = [[4] * 6] * 8
     frame = pd.DataFrame(rank_rows("odd", {coercion.HARMFUL: flat, coercion.BENIGN: flat, coercion.NULL: flat}))

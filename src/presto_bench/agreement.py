@@ -28,7 +28,7 @@ COLUMNS = [
 def judges(graded: pd.DataFrame) -> pd.DataFrame:
     """One row a pair of judges, model and arm, and one over all arms: every completion that both were shown.
 
-    kappa_refusal: Cohen's kappa of "refuses"; kappa_answered: of score >= 0.5. Both nan where one of the judges says always the same.
+    kappa_refusal: Cohen's kappa of "refuses"; kappa_answered: of score >= 0.5. nan where both judges say always the same.
     """
     rows = []
     for first, second in combinations(graded["judge"].drop_duplicates(), 2):
@@ -72,16 +72,17 @@ def _correlation(first: pd.Series, second: pd.Series) -> float:
     return float(np.corrcoef(first.to_numpy(float), second.to_numpy(float))[0, 1])
 
 
-def corrected_mean(judged: np.ndarray, labelled: np.ndarray, hand: np.ndarray, resamples: int) -> stats.Interval:
+def corrected_mean(judged: pd.DataFrame, labelled: np.ndarray, hand: np.ndarray, resamples: int) -> stats.Interval:
     """Mean score with the judge's mean error on hand-labelled texts taken off (prediction-powered inference, arXiv 2301.09633).
 
-    judged: (n,) the judge's scores of the responses in question; labelled, hand: (m,) the judge's and the hand's scores of labelled texts.
-    It is unbiased where the labelled texts are like the responses; both sets are resampled.
+    judged: seeds x requests, the judge's scores of the responses in question; labelled, hand: (m,) the judge's and the hand's scores
+    of labelled texts. It is unbiased where the labelled texts are like the responses; requests, seeds and labelled texts are resampled.
     """
-    judged, error = judged[~np.isnan(judged)], hand - labelled
-    if not len(judged) or not len(error):
-        return stats.Interval(float("nan"), float("nan"), float("nan"), len(judged))
-    rng = draws.generator("rectify", len(judged), len(error), resamples)
-    means = rng.choice(judged, (resamples, len(judged))).mean(1) + rng.choice(error, (resamples, len(error))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return stats.Interval(float(judged.mean() + error.mean()), float(low), float(high), len(judged))
+    error, requests = hand - labelled, judged.shape[1]
+    if not np.isfinite(judged.to_numpy(float)).any() or not len(error):
+        return stats.Interval(float("nan"), float("nan"), float("nan"), requests)
+    (scores,) = stats.shared_seed_draws([judged], resamples)
+    rng = draws.generator("rectify", requests, len(error), resamples)
+    means = scores[1:] + rng.choice(error, (resamples, len(error))).mean(1)
+    low, high = np.nanquantile(means, [0.025, 0.975])
+    return stats.Interval(float(scores[0] + error.mean()), float(low), float(high), requests)

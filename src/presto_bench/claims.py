@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 from pydantic import Field, NonNegativeFloat, ValidationError
 
-from presto_bench import coercion, stats
+from presto_bench import analysis, coercion, stats
 from presto_bench.config import Name, Strict
 from presto_bench.errors import UserError
 
@@ -118,16 +118,14 @@ def _tested(claim: Claim, evidence: Evidence, model: str, resamples: int) -> dic
     nothing = {"difference": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "p_holm": np.nan, "p_seeds": np.nan, "n": 0}
     failed = _failed_checks(claim, evidence.checks, model)
     found = _difference(claim, evidence, model, resamples)
-    if found is None:
-        return (
-            row | nothing | {"why": "not measured in this experiment", "direction": claim.direction, "minimum": claim.minimum}
-        )
+    if isinstance(found, str):
+        return row | nothing | {"why": found, "direction": claim.direction, "minimum": claim.minimum}
     value, draws, seeds, n = found
     low, high = np.nanquantile(draws, [0.025, 0.975])
     line, sign = (-claim.minimum, -1) if claim.direction == "lower" else (claim.minimum, 1)
     sign = -1 if claim.direction == "at_most" else sign
     # How often a resample lies on the wrong side of the line (add one: never 0).
-    p = (1 + int((sign * draws <= sign * line).sum())) / (1 + len(draws))
+    p = (1 + int((~(sign * draws > sign * line)).sum())) / (1 + len(draws))
     measured = {
         "difference": value,
         "low": low,
@@ -171,8 +169,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def _difference(
     claim: Claim, evidence: Evidence, model: str, resamples: int
-) -> tuple[float, np.ndarray, np.ndarray, int] | None:
-    """treated - reference: the mean, its resamples, each training seed's own, and how many requests; None where not measured."""
+) -> tuple[float, np.ndarray, np.ndarray, int] | str:
+    """treated - reference: the mean, its resamples, each training seed's own, and how many requests; or why there is none."""
     endpoint = claim.endpoint
     grids: Callable[[str], list[pd.DataFrame]]
     match endpoint:
@@ -186,14 +184,25 @@ def _difference(
             grids = lambda arm: [_bits(costs, arm, ROLES[role]) for role in roles]  # noqa: E731
     treated, reference = grids(claim.treated), grids(claim.reference)
     if any(grid.empty for grid in (*treated, *reference)):
-        return None
-    parts = [stats.difference_draws(t, r, resamples) for t, r in zip(treated, reference, strict=True)]
-    value, draws = parts[0][0], parts[0][1]
-    seeds = stats.seed_differences(treated[0], reference[0])
-    if len(parts) == 2:  # net: less what benign text gained
-        value, draws = value - parts[1][0], draws - parts[1][1]
-        seeds = seeds - stats.seed_differences(treated[1], reference[1])
-    return value, draws, seeds, treated[0].shape[1]
+        return "not measured in this experiment"
+    missing = [int(grid.isna().to_numpy().sum()) for grid in (*treated, *reference)]
+    if any(analysis.too_many(n, grid.size) for n, grid in zip(missing, (*treated, *reference), strict=True)):
+        return f"too many grades are missing ({sum(missing)})"
+    if len(treated) == 2:
+        return _net(treated, reference, resamples)
+    value, draws = stats.difference_draws(treated[0], reference[0], resamples)
+    seeds, n = stats.seed_differences(treated[0], reference[0]), stats.paired_differences(treated[0], reference[0]).shape[1]
+    return value, draws, seeds, n
+
+
+def _net(
+    treated: Sequence[pd.DataFrame], reference: Sequence[pd.DataFrame], resamples: int
+) -> tuple[float, np.ndarray, np.ndarray, int]:
+    """What harmful text gained less what benign text gained: a seed is drawn with both of its texts, requests apart."""
+    harmful, benign = (stats.paired_differences(t, r) for t, r in zip(treated, reference, strict=True))
+    gained, damaged = stats.shared_seed_draws([harmful, benign], resamples)
+    seeds = stats.seed_differences(treated[0], reference[0]) - stats.seed_differences(treated[1], reference[1])
+    return float(gained[0] - damaged[0]), (gained - damaged)[1:], seeds, harmful.shape[1]
 
 
 def _scores(graded: pd.DataFrame, model: str, arm: str, endpoint: ScoreEndpoint) -> pd.DataFrame:

@@ -2,11 +2,15 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
+
+import yaml
 
 from presto_bench.errors import UserError
 
@@ -17,10 +21,11 @@ LOCAL = ("tmpfs", "ramfs", "overlay", "devtmpfs")  # file systems that live and 
 SURE = "PRESTO_BENCH_SHARED"
 
 
-def left_behind(folder: Path) -> list[str]:
-    """Ids of Slurm jobs that an earlier head submitted from `folder` and that still wait or run.
+def left_behind(folder: Path, experiment: str) -> list[str]:
+    """Ids of Slurm jobs of this experiment that an earlier head submitted from `folder` and that still wait or run.
 
-    Snakemake's lock lets one head at a time work in a folder, so that whoever holds the lock knows these to be orphans.
+    Snakemake's lock keeps a second head from an experiment's files, so that whoever holds it knows these to be orphans. Another
+    experiment may well be running in the same folder: its jobs are told by the config that their script names.
     """
     user = os.environ.get("USER") or str(os.getuid())
     command = ["squeue", "--noheader", "--user", user, "--format", "%A|%j|%Z"]
@@ -29,7 +34,36 @@ def left_behind(folder: Path) -> list[str]:
         raise UserError("squeue", said.stderr.strip() or "failed", "run snakemake where Slurm's commands work: a login node")
     rows = [line.split("|", 2) for line in said.stdout.splitlines()]
     mine = os.environ.get("SLURM_JOB_ID")  # the head may itself be a job
-    return [i for i, name, place in rows if i != mine and _NAME.search(name) and Path(place).resolve() == folder.resolve()]
+    here = [i for i, name, place in rows if i != mine and _NAME.search(name) and Path(place).resolve() == folder.resolve()]
+    return [i for i in here if _experiment_of(i, folder) == experiment]
+
+
+def _experiment_of(job: str, folder: Path) -> str | None:
+    """The experiment that a submitted job belongs to; None where its script cannot be read or names no config that is there."""
+    script = subprocess.run(["scontrol", "write", "batch_script", job, "-"], capture_output=True, text=True).stdout
+    return experiment_in(script, folder)
+
+
+def experiment_in(script: str, folder: Path) -> str | None:
+    """The experiment of a batch script that runs Snakemake: the last config it names, or the default one, and --config over both."""
+    command = next((line for line in script.splitlines() if "-m snakemake" in line), None)
+    if command is None:
+        return None
+    words = shlex.split(command)
+    files = _after(words, "--configfiles") or ["config/config.yaml"]
+    given = [word.split("=", 1)[1] for word in _after(words, "--config") if word.startswith("experiment=")]
+    try:
+        named = [yaml.safe_load((folder / file).read_text()).get("experiment") for file in files]
+    except (OSError, yaml.YAMLError, AttributeError):
+        return None
+    return [*(name for name in named if name), *given][-1]
+
+
+def _after(words: Sequence[str], option: str) -> list[str]:
+    """An option's values: the words up to the next option."""
+    if option not in words:
+        return []
+    return list(takewhile(lambda word: not word.startswith("--"), words[words.index(option) + 1 :]))
 
 
 def cancel(jobs: Sequence[str]) -> None:
@@ -72,10 +106,10 @@ def _file_system(place: Path) -> str:
     return max(held)[1] if held else "unknown"
 
 
-def begin(folder: Path) -> list[str]:
+def begin(folder: Path, experiment: str) -> list[str]:
     """What has to be right before the first job is submitted; ids of the orphans that were cancelled."""
     require_shared([folder, Path(sys.prefix)])
-    orphans = left_behind(folder)
+    orphans = left_behind(folder, experiment)
     if orphans:
         cancel(orphans)
     return orphans

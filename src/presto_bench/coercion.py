@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from presto_bench import draws, stats
+from presto_bench import stats
 
 HARMFUL, BENIGN, NULL = "harmful_harmful", "benign_benign", "swapped_harmful"
 NET, SHARE = "net_of_damage", "share_of_null"
@@ -59,31 +59,15 @@ def _row(model: str, arm: str, what: str, interval: stats.Interval) -> dict[str,
 
 
 def _contrasts(grids: dict[str, pd.DataFrame], resamples: int) -> dict[str, stats.Interval]:
-    """The two texts have other requests, which are resampled apart; harmful and null share theirs."""
-    n = grids[HARMFUL].shape[1]
-    harmful, null = _means(grids, (HARMFUL, NULL), resamples)
-    (benign,) = _means(grids, (BENIGN,), resamples)
+    """Harmful text and null share their requests and are drawn together; benign text has others; all share their training seeds."""
+    columns = grids[HARMFUL].columns
+    null_grid = [grids[NULL].reindex(columns=columns)] if NULL in grids else []
+    drawn = stats.shared_seed_draws([grids[HARMFUL], grids[BENIGN], *null_grid], resamples, together=[(0, 2)])
+    harmful, benign, *null = drawn
     net = harmful - benign
-    found = {NET: _interval(net, n)}
-    if null is not None and (null - benign)[0] >= LOWEST_SPAN:
-        found[SHARE] = _interval(net / (null - benign), n)
-    return found
-
-
-def _means(grids: dict[str, pd.DataFrame], roles: Sequence[str], resamples: int) -> list[np.ndarray | None]:
-    """Of each role the mean itself and then its resamples, (1 + resamples,); one set of requests and seeds for all of them."""
-    shape = grids[roles[0]].shape
-    rng = draws.generator("coercion", *roles, *shape, resamples)
-    seeds = rng.integers(shape[0], size=(resamples, shape[0]))
-    requests = rng.integers(shape[1], size=(resamples, shape[1]))
-    found: list[np.ndarray | None] = []
-    for role in roles:
-        if role not in grids:
-            found.append(None)
-            continue
-        values = grids[role].reindex(columns=grids[roles[0]].columns).to_numpy(float)
-        drawn = [np.nanmean(values[np.ix_(s, r)]) for s, r in zip(seeds, requests, strict=True)]
-        found.append(np.array([np.nanmean(values), *drawn]))
+    found = {NET: _interval(net, len(columns))}
+    if null and (null[0] - benign)[0] >= LOWEST_SPAN:
+        found[SHARE] = _interval(net / (null[0] - benign), len(columns))
     return found
 
 

@@ -1,5 +1,6 @@
 """Intervals and differences over held-out requests, paired, with training seeds as a second level."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,31 @@ def sign_flip(differences: np.ndarray) -> float:
     signs = 1 - 2 * ((np.arange(2 ** len(values))[:, None] >> np.arange(len(values))) & 1)
     means = np.abs(signs @ values)
     return float((means >= np.abs(values.sum()) - 1e-12).mean())
+
+
+def paired_differences(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """first - second by seed and request."""
+    first, second = _paired(first, second)
+    return first - second
+
+
+def shared_seed_draws(tables: list[pd.DataFrame], resamples: int, together: Sequence[tuple[int, int]] = ()) -> list[np.ndarray]:
+    """Of each seeds x requests grid the mean and then its resamples, (1 + resamples,).
+
+    The same training seeds are drawn for all grids: what a seed does to all of them cancels where they are subtracted. Requests are
+    resampled grid by grid, except that of a pair (i, j) in `together` grid j takes grid i's: they hold the same requests.
+    """
+    like = {j: i for i, j in together}
+    seeds = len(tables[0])
+    rng = draws.generator("shared seeds", seeds, *(table.shape[1] for table in tables), resamples)
+    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    drawn: list[np.ndarray] = []
+    found = []
+    for i, table in enumerate(tables):
+        n = table.shape[1]
+        drawn.append(drawn[like[i]] if i in like else rng.multinomial(n, np.full(n, 1 / n), size=resamples))
+        found.append(np.concatenate([[_mean(table)], _weighted_means(table.to_numpy(float), seed_weights, drawn[i])]))
+    return found
 
 
 def seed_differences(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:

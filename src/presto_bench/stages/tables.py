@@ -127,7 +127,7 @@ def _corrected(job: Job, graded: pd.DataFrame) -> pd.DataFrame:
         labelled = pd.read_csv(path)
         for key, group in graded[graded["judge"] == job.spec["labelled"]].groupby(keys, sort=False):
             found = agreement.corrected_mean(
-                group["score"].to_numpy(float),
+                stats.grid(group),
                 labelled["score_judge"].to_numpy(float),
                 labelled["score_hand"].to_numpy(float),
                 job.spec["bootstrap"],
@@ -138,8 +138,9 @@ def _corrected(job: Job, graded: pd.DataFrame) -> pd.DataFrame:
 
 
 def _prefill_alone(job: Job) -> float:
-    frame = pd.read_csv(job.path("prefill_alone"))
-    return float(frame["score"].mean())
+    """Mean score of the prefills themselves; nan, and the check unmeasured, where too many of them have no grade."""
+    scores = pd.read_csv(job.path("prefill_alone"))["score"]
+    return float("nan") if analysis.too_many(int(scores.isna().sum()), len(scores)) else float(scores.mean())
 
 
 def _null_margins(graded: pd.DataFrame, spec: dict[str, Any]) -> dict[str, stats.Interval]:
