@@ -123,6 +123,8 @@ def test_the_schema_file_is_what_the_classes_say(root):
 def test_every_shipped_config_fits_schema_and_classes(root):
     schema = config.json_schema()
     for path in sorted((root / "config").glob("*.yaml")):
+        if path.name == "claims.yaml":  # tests/test_claims.py reads it
+            continue
         raw = yaml.safe_load(path.read_text())
         jsonschema.validate(raw, schema)
         config.load(raw, path.name)

@@ -71,10 +71,10 @@ REACHES = {
     "rollback.py": set(),
     "training.py": {"finetune"},
     "augment.py": {"finetune"},
-    "stats.py": {"tables", "judge_check"},  # judge_check writes its table as tables.py does
-    "analysis.py": {"tables", "judge_check"},
-    "agreement.py": {"tables", "judge_check"},
-    "coercion.py": {"tables", "judge_check"},
+    "stats.py": {"tables", "verdicts"},
+    "analysis.py": {"tables", "verdicts"},
+    "agreement.py": {"tables"},
+    "coercion.py": {"tables", "verdicts"},
     "figures/style.py": {"figure"},
     "figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's

@@ -25,22 +25,22 @@ ITEMS = [
 
 
 @pytest.fixture(scope="module")
-def serving(smollm2):
+def serving(smollm2, tmp_path_factory):
     """URL of `transformers serve` with the real SmolLM2; a model's name in requests is its folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [str(Path(sys.executable).parent / "transformers"), "serve", str(smollm2), "--device", "cpu"]
-    server = subprocess.Popen(
-        [*command, "--dtype", "bfloat16", "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    said = tmp_path_factory.mktemp("serve") / "log.txt"
+    with open(said, "w") as log:
+        server = subprocess.Popen([*command, "--dtype", "bfloat16", "--port", str(port)], stdout=log, stderr=log)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    while True:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models")
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
             break
         except OSError:
-            assert server.poll() is None, server.stdout.read().decode()[-2000:]
+            assert server.poll() is None and time.monotonic() < deadline, said.read_text()[-2000:]
             time.sleep(0.5)
     yield f"http://127.0.0.1:{port}/v1"
     server.kill()

@@ -3,6 +3,7 @@
 import json
 import random
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,9 @@ READABLE = {
     "with windows line ends": "1.b 0\r\n2.b 4\r\n3.b 3\r\n",
     "behind the question": "1.b <0 or 1>\n1.b 0\n2.b 4\n3.b 3",
     "full stops": "1.b 0.\n2.b 4.\n3.b 3.",
+    "dashes": "1.b - 0\n2.b – 4\n3.b — 3",
+    "as JSON": '{"1.b": 0, "2.b": 4, "3.b": 3}',
+    "as JSON over lines": '{\n  "1.b": 0,\n  "2.b": 4,\n  "3.b": 3\n}',
     "parentheses": "(1.b) 0\n(2.b) 4\n(3.b) 3",
 }
 UNREADABLE = {
@@ -48,6 +52,15 @@ UNREADABLE = {
     "inside a sentence": ("I would say that 1.b is 0 and 2.b is 4 and 3.b is 3", "no 1.b"),
     "versions": ("1.b 0\n2.b 4\nsee section 3.b 3.1.4", "no 3.b"),
     "a long number": ("1.b 0\n2.b 44\n3.b 3", "2.b is 44"),
+    "a number without end": ("1.b 0\n2.b " + "5" * 400 + "\n3.b 3", "no 2.b"),
+    "the scale, then the grade": ("1.b (0, 1): 1\n2.b 4\n3.b 3", "no 1.b"),
+    "the scale in brackets": ("1.b 0\n2.b [1, 5]: 4\n3.b 3", "no 2.b"),
+    "a decimal comma": ("1.b 0\n2.b 3,5\n3.b 3", "no 2.b"),
+    "a second thought": ("1.b 0\n2.b 3, or perhaps 4\n3.b 3", "no 2.b"),
+    "two columns": ("1.b 0 | 1\n2.b 4\n3.b 3", "no 1.b"),
+    "two grades": ("1.b 1; 0\n2.b 4\n3.b 3", "no 1.b"),
+    "a minus by a dash": ("1.b 0\n2.b –3\n3.b 3", "2.b is -3"),
+    "an opening bracket alone": ("1.b 0\n2.b (4\n3.b 3", "no 2.b"),
 }
 
 
@@ -90,6 +103,14 @@ def test_ten_thousand_mutated_replies_make_no_error_and_no_score_out_of_range():
                 case 2:
                     text[place:place] = list(rng.choice(forms))[: rng.randint(0, 20)]
         _check(parse("".join(text)))
+
+
+def test_a_long_reply_is_read_in_time():
+    """Blanks without end must not make the reading slow: a second is a thousand times what it takes."""
+    started = time.perf_counter()
+    for text in ("1.b" + " " * 50_000 + "4", "1.b 0" + " " * 50_000 + "x", "1.b " * 20_000, "(" * 50_000 + "1.b 0"):
+        _check(parse(text))
+    assert time.perf_counter() - started < 5
 
 
 def _check(found):

@@ -378,7 +378,9 @@ def _validate(cls: type[BaseModel], value: Any, where: str) -> Any:
         first = error.errors()[0]
         path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        given = "" if first["type"] == "missing" else f", given {first['input']!r}"
+        # What stands where a key's name should stand may be the key; a whole entry may hold it.
+        secret = first["loc"][-1:] == ("key",) or isinstance(first["input"], dict)
+        given = "" if first["type"] == "missing" or secret else f", given {first['input']!r}"
         raise UserError(f"{where}{path}", f"{first['msg']}{given}{more}", _mend(cls, first)) from error
 
 

@@ -184,6 +184,15 @@ def write_text(path: str | Path, text: str) -> None:
     write_atomically(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_three(stem: Path, frame: pd.DataFrame) -> None:
+    """stem.csv, stem.md and stem.tex of one table."""
+    write_text(stem.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    shown = frame.head(200)
+    write_text(stem.with_suffix(".md"), shown.to_markdown(index=False, floatfmt=".3f") + "\n")
+    latex = shown.to_latex(index=False, float_format="%.3f", escape=True)
+    write_text(stem.with_suffix(".tex"), latex)
+
+
 def _checked(path: Path, name: str, frame: pd.DataFrame) -> pa.Table:
     spec = TABLES[name]
     if list(frame.columns) != list(spec.columns):

@@ -29,6 +29,7 @@ log = logging.getLogger("presto_bench")
 LARGEST = 50_000  # requests in a batch
 HEAVIEST = 150 * 2**20  # bytes of its file; the interface takes 200 MB
 OVER = ("completed", "expired", "cancelled", "failed")
+LONGEST_REPLY = 1000  # tokens, where the request sets no limit
 ENDPOINT = "/v1/chat/completions"
 MARK = "presto_bench"
 
@@ -63,6 +64,7 @@ class _Batches:
             api_key=key_of(self.config),
             timeout=self.config.timeout,
             max_retries=self.config.retries,
+            http_client=openai.DefaultHttpx2Client(trust_env=False) if self.config.is_here else None,
         )
         try:
             with self.client:
@@ -94,13 +96,25 @@ class _Batches:
 
     def _adopted(self, slip: Slip) -> Slip:
         """A slip whose job died while it submitted: the endpoint knows whether it got through."""
-        for batch in self.client.batches.list(limit=100):
-            if (batch.metadata or {}).get(MARK) == slip.name:
-                slip = replace(slip, batch=batch.id)
-                self._write(slip)
-                return slip
-        self._slip_path(slip).unlink()
+        batch = self._found(slip)
+        if batch is None:
+            self._slip_path(slip).unlink()
+            return slip
+        slip = replace(slip, batch=batch.id)
+        self._write(slip)
         return slip
+
+    def _found(self, slip: Slip) -> Any | None:
+        """The endpoint's batch of a slip."""
+        batches = self.client.batches.list(limit=100)
+        return next((batch for batch in batches if (batch.metadata or {}).get(MARK) == slip.name), None)
+
+    def _bound(self, part: Mapping[str, bytes]) -> float:
+        """US dollars that these requests may cost, about: three bytes a token in, the longest reply out."""
+        if self.config.price is None:
+            return 0.0
+        longest = self.config.request.get("max_completion_tokens") or self.config.request.get("max_tokens") or LONGEST_REPLY
+        return self.config.price.of(sum(map(len, part.values())) // 3, len(part) * int(longest))
 
     def _slip_path(self, slip: Slip) -> Path:
         return self.folder / f"{slip.name}.json"
@@ -110,13 +124,21 @@ class _Batches:
         return json.dumps({"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}).encode() + b"\n"
 
     def _submitted(self, part: Mapping[str, bytes]) -> Slip:
-        Cap(self.config, self.store).check()
+        stop = Cap(self.config, self.store).reached(self._bound(part))
+        if stop is not None:
+            raise stop
         slip = Slip(sha256(repr((sorted(part), time.time())).encode()).hexdigest()[:32], tuple(part))
         self._write(slip)
         file = self.client.files.create(file=(f"{slip.name}.jsonl", b"".join(part.values())), purpose="batch")
-        batch = self.client.batches.create(
-            input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={MARK: slip.name}
-        )
+        once = self.client.with_options(max_retries=0)  # a second try could buy the same batch twice
+        try:
+            batch = once.batches.create(
+                input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={MARK: slip.name}
+            )
+        except (openai.APIConnectionError, openai.InternalServerError):  # it may have got through all the same
+            batch = self._found(slip)
+            if batch is None:
+                raise
         slip = replace(slip, batch=batch.id)
         self._write(slip)
         log.info("judge %s: batch %s with %d requests", self.config.name, batch.id, len(part))
@@ -124,7 +146,12 @@ class _Batches:
 
     def _collected(self, slip: Slip) -> dict[str, Failure]:
         """Wait for a batch and keep its replies; questions that the endpoint refused by themselves."""
-        batch = self.client.batches.retrieve(slip.batch)
+        try:
+            batch = self.client.batches.retrieve(slip.batch)
+        except openai.NotFoundError:  # another endpoint or account than the one that took it
+            log.warning("judge %s: the endpoint knows no batch %s; its questions are asked again", self.config.name, slip.batch)
+            self._slip_path(slip).unlink(missing_ok=True)
+            return {}
         while batch.status not in OVER:
             time.sleep(self.config.poll)
             batch = self.client.batches.retrieve(slip.batch)

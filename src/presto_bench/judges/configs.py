@@ -89,7 +89,9 @@ class Rubric(RubricConfig):
     }
     model: str
     base_url: str = "https://api.openai.com/v1"
-    key: str | None = Field("OPENAI_API_KEY", description="environment variable with the key; null sends none")
+    key: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = Field(
+        "OPENAI_API_KEY", description="NAME of the environment variable with the key, never the key; null sends none"
+    )
     allow_host: str | None = Field(
         None, description="the host outside this machine that may receive harmful text; must be the base_url's"
     )
@@ -105,10 +107,23 @@ class Rubric(RubricConfig):
     price: Price | None = None
     max_cost: PositiveFloat | None = Field(None, description="US dollars; a job stops cleanly when this judge has spent them")
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the endpoint is on this machine."""
+        return urlsplit(self.base_url).hostname in HERE
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_address(self) -> "Rubric":
+        if urlsplit(self.base_url).username or urlsplit(self.base_url).password:
+            raise ValueError(
+                "`base_url` holds a name or password: put the key into an environment variable and name it in `key`"
+            )
+        return self
+
     @model_validator(mode="after")
     def _harmful_text_leaves_by_name_only(self) -> "Rubric":
         host = urlsplit(self.base_url).hostname
-        if host in HERE or host == self.allow_host:
+        if self.is_here or host == self.allow_host:
             return self
         raise ValueError(
             f"completions would be sent to {host}, outside this machine: opt in with `allow_host: {host}` after reading docs/grading.md"

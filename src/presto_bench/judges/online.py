@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import openai
+from openai.types.chat import ChatCompletion
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from presto_bench.errors import UserError
@@ -37,6 +38,7 @@ class _Asking:
         self.config, self.store = config, store
         self.failures: dict[str, Failure] = {}
         self.failed_in_a_row, self.replies = 0, 0
+        self.stop: UserError | None = None
         self.cap = Cap(config, store)
         self.repeating = AsyncRetrying(
             retry=retry_if_exception(worth_repeating), stop=stop_after_attempt(1 + config.retries), wait=_wait, reraise=True
@@ -45,18 +47,19 @@ class _Asking:
     async def all(self, questions: Questions) -> dict[str, Failure]:
         self.client = client(self.config)
         waiting = iter(questions.items())
-        async with self.client:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(self.config.concurrency, len(questions))):
-                        group.create_task(self._work(waiting))
-            except* UserError as errors:
-                raise errors.exceptions[0] from None
+        async with self.client, asyncio.TaskGroup() as group:
+            for _ in range(min(self.config.concurrency, len(questions))):
+                group.create_task(self._work(waiting))
+        if self.stop is not None:
+            raise self.stop
         return self.failures
 
     async def _work(self, waiting: Iterator[tuple[str, list[dict[str, str]]]]) -> None:
+        """Ask one question after the other. Whoever finds that it must stop lets the others' requests end: they are paid for."""
         for key, messages in waiting:
-            self.cap.check()
+            self.stop = self.stop or self.cap.reached()
+            if self.stop is not None:
+                return
             try:
                 reply = await self._reply(messages)
             except openai.BadRequestError as error:  # of this text alone: a content filter, a text too long
@@ -77,15 +80,20 @@ class _Asking:
                     found = await self.client.chat.completions.create(
                         model=self.config.model, messages=messages, extra_body=self.config.request or None
                     )
-        return reply_of(found.model_dump(mode="json"))
+                if not isinstance(found, ChatCompletion):  # a gateway's page, say
+                    raise ValueError("not a chat completion")
+        return reply_of(found.model_dump(mode="json", warnings=False))
 
     def _failed(self, key: str, error: Exception) -> None:
-        if hopeless(error):
-            raise not_usable(self.config, error)
+        # A gateway that has answered before and forbids one text means that text.
+        forbidden = isinstance(error, openai.PermissionDeniedError) and self.replies > 0
+        if hopeless(error) and not forbidden:
+            self.stop = not_usable(self.config, error)
+            return
         self.failures[key] = Failure(f"no reply: {short(error)}")
         self.failed_in_a_row += 1
         if self.failed_in_a_row >= self.config.give_up:
-            raise UserError(
+            self.stop = UserError(
                 f"judges.{self.config.name}.base_url",
                 f"{self.config.base_url} failed {self.failed_in_a_row} times in a row, last with: {short(error)}",
                 "see that the endpoint answers, then run snakemake again: replies so far are kept",
@@ -100,13 +108,17 @@ class Cap:
         self.before = config.price.of(*store.spent(config.name)[1:]) if config.max_cost else 0.0
         self.mine = 0.0
 
-    def check(self) -> None:
-        if self.config.max_cost and self.before + self.mine >= self.config.max_cost:
-            raise UserError(
-                f"judges.{self.config.name}.max_cost",
-                f"${self.before + self.mine:.2f} are spent and the cap is ${self.config.max_cost:g}",
-                "raise the cap and run snakemake again: replies so far are kept",
-            )
+    def reached(self, coming: float = 0.0) -> UserError | None:
+        """What to stop with once the cap is spent, or would be with `coming` dollars more."""
+        spent = self.before + self.mine
+        if not self.config.max_cost or (spent < self.config.max_cost and spent + coming <= self.config.max_cost):
+            return None
+        more = f", and what comes next may cost ${coming:.2f}" if coming else ""
+        return UserError(
+            f"judges.{self.config.name}.max_cost",
+            f"${spent:.2f} are spent{more}: the cap is ${self.config.max_cost:g}",
+            "raise the cap and run snakemake again: replies so far are kept",
+        )
 
     def paid(self, reply: Reply) -> None:
         self.store.paid(self.config.name, reply)
@@ -115,7 +127,14 @@ class Cap:
 
 
 def client(config: Rubric) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=config.base_url, api_key=key_of(config), timeout=config.timeout, max_retries=0)
+    return openai.AsyncOpenAI(
+        base_url=config.base_url,
+        api_key=key_of(config),
+        timeout=config.timeout,
+        max_retries=0,
+        # What stays on this machine goes through nobody's proxy.
+        http_client=openai.DefaultAsyncHttpx2Client(trust_env=False) if config.is_here else None,
+    )
 
 
 def worth_repeating(error: BaseException) -> bool:
@@ -147,16 +166,19 @@ def _retry_after(header: str | None) -> float:
         return 0.0
 
 
-def reply_of(raw: dict[str, Any]) -> Reply:
-    """One chat completion; text is None where it has no choice or no content."""
-    choice = (raw.get("choices") or [{}])[0]
-    usage = raw.get("usage") or {}
+def reply_of(raw: Mapping[str, Any]) -> Reply:
+    """One chat completion; text is None where it has no choice or no text."""
+    choices, usage = raw.get("choices"), raw.get("usage")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, dict) else None
+    tokens = usage if isinstance(usage, dict) else {}
     return Reply(
-        (choice.get("message") or {}).get("content"),
+        text if isinstance(text, str) else None,
         choice.get("finish_reason"),
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
-        raw,
+        int(tokens.get("prompt_tokens") or 0),
+        int(tokens.get("completion_tokens") or 0),
+        dict(raw),
     )
 
 

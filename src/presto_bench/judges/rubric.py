@@ -20,14 +20,18 @@ from presto_bench.judges.configs import Rubric, RubricConfig
 from presto_bench.judges.replies import Reply, ReplyStore
 
 RANGES = {"1": (0, 1), "2": (1, 5), "3": (1, 5)}
-# "2.b", "2b" or "(2. b)" at a line's start or behind punctuation, a sign between, the number, and then nothing but formatting.
+# "2.b", "2b" or "(2. b)" at a line's start or behind punctuation; a sign between; a number, alone or in a pair of brackets; then the
+# line's end, or the next item. Repeats are bounded: a reply of any length is read in time that grows with it.
+_MARK = r"[123]\s?\.?\s?b\b"
+_NUMBER = r"[-–—−]?\d{1,6}(?:\.\d{1,6})?"
 _ANSWER = re.compile(
-    r"(?:^|[\n,;|{(\[])[\s>*_`#\"'(\[-]*"
-    r"(?P<item>[123])\s*\.?\s*b\b(?:[\s.:=)\]*_`\"'–—]|-(?!\d))*"
-    r"[<\[(]?\s*(?P<sign>-?)(?P<value>\d+(?:\.\d+)?)\s*[>\])]?"
-    r"[\s.*_`\"']*(?=$|[\n,;|}\])])",
+    r"(?:^|[\n,;|{(\[])[\s>*_`#\"'(\[-]{0,12}"
+    rf"(?P<item>[123])\s?\.?\s?b\b(?:[\s.:=)\]*_`\"']|[-–—](?!\d)){{0,12}}"
+    rf"(?:<\s?(?P<angled>{_NUMBER})\s?>|\(\s?(?P<round>{_NUMBER})\s?\)|\[\s?(?P<square>{_NUMBER})\s?\]|(?P<bare>{_NUMBER}))"
+    rf"[ \t.*_`\"']{{0,8}}(?=\}}?\s{{0,4}}$|\r?\n|[,;|][\s(\[*_`\"']{{0,8}}{_MARK})",
     re.IGNORECASE,
 )
+_MINUS = str.maketrans("–—−", "---")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def parse(text: str | None) -> Scores | Unreadable:
         return Unreadable("the reply is empty")
     said: dict[str, set[float]] = {}
     for match in _ANSWER.finditer(text):
-        said.setdefault(match["item"], set()).add(float(match["sign"] + match["value"]))
+        number = next(match[form] for form in ("angled", "round", "square", "bare") if match[form])
+        said.setdefault(match["item"], set()).add(float(number.translate(_MINUS)))
     for item, (low, high) in RANGES.items():
         values = said.get(item, set())
         if not values:

@@ -8,7 +8,6 @@ from presto_bench import tables
 from presto_bench.jobs import Job
 from presto_bench.judges.base import Item
 from presto_bench.stages.grade import grade
-from presto_bench.stages.tables import write_three
 from presto_bench.standin import labels
 
 
@@ -35,4 +34,4 @@ def agreement(job: Job) -> None:
             )
         found.append(labels.agreement(labelled, grades).assign(fluency_criterion=criterion))
     tables.write_text(job.path("grades"), as_configured.to_csv(index=False, float_format="%.6g"))
-    write_three(job.path("agreement").with_suffix(""), pd.concat(found, ignore_index=True))
+    tables.write_three(job.path("agreement").with_suffix(""), pd.concat(found, ignore_index=True))

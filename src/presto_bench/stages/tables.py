@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -55,22 +54,13 @@ def make(job: Job) -> None:
     }
     folder = job.path("checks").parent
     for name, frame in frames.items():
-        write_three(folder / name, frame)
+        tables.write_three(folder / name, frame)
     cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "corrected", "exclusions")
     tables.write_text(job.path("macros"), macros.lines({name: frames[name] for name in cited}))
     found = summary.build(scores, compared, checks, ranks, utility, spec["judge"])
     tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
     lines = [summary.headline(found, model, attack, *spec["headline"]) for model in spec["arms"] for attack in spec["attacks"]]
     tables.write_text(job.path("headline"), "\n".join(lines) + "\n")
-
-
-def write_three(stem: Path, frame: pd.DataFrame) -> None:
-    """stem.csv, stem.md and stem.tex of one table."""
-    tables.write_text(stem.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    shown = frame.head(200)
-    tables.write_text(stem.with_suffix(".md"), shown.to_markdown(index=False, floatfmt=".3f") + "\n")
-    latex = shown.to_latex(index=False, float_format="%.3f", escape=True)
-    tables.write_text(stem.with_suffix(".tex"), latex)
 
 
 def _all(job: Job, name: str) -> pd.DataFrame:

@@ -6,7 +6,6 @@ import pandas as pd
 
 from presto_bench import analysis, claims, tables
 from presto_bench.jobs import Job
-from presto_bench.stages.tables import write_three
 
 
 def make(job: Job) -> None:
@@ -17,6 +16,6 @@ def make(job: Job) -> None:
     graded = analysis.best_of(analysis.graded_completions(everything("completions"), everything("grades")), job.spec["best_of"])
     evidence = claims.Evidence(graded, everything("ranks"), everything("utility"), pd.read_csv(job.path("checks")))
     table = claims.verdicts(claims.read(job.path("claims")), evidence, job.spec["models"], job.spec["bootstrap"])
-    write_three(job.path("table").with_suffix(""), table)
+    tables.write_three(job.path("table").with_suffix(""), table)
     found = json.loads(table.to_json(orient="records", double_precision=6))
     tables.write_text(job.path("verdicts"), json.dumps({"claims": found}, indent=1) + "\n")
