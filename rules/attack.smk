@@ -34,6 +34,7 @@ rule attack_shard:
         unpack(attack_inputs),
     output:
         completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.shards/{{shard}}of{{shards}}.parquet",
+        manifest=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.shards/{{shard}}of{{shards}}.manifest.json",
     log:
         f"{RESULTS}/logs/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.{{shard}}of{{shards}}.log",
     benchmark:
@@ -58,6 +59,7 @@ rule attack_shard:
 rule merge_shards:
     input:
         shards=shards_of,
+        manifests=lambda w: [path.replace(".parquet", ".manifest.json") for path in shards_of(w)],
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",

@@ -2,6 +2,13 @@
 # Needs: everything. Makes: nothing.
 
 
+# What comes over the network: a site whose nodes have none runs this on the login node.
+rule fetch:
+    input:
+        expand(f"{RESULTS}/models/{{model}}/untouched/seed0", model=MODELS),
+        [part for judge in JUDGES for part in judge_inputs(judge).values()],
+
+
 rule data:
     input:
         f"{RESULTS}/data/prompts.parquet",

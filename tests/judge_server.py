@@ -29,6 +29,11 @@ FAULTS = (
     "out of range",
     "reset",
     "slow drip",
+    "a page",
+    "a list",
+    "null choice",
+    "no text",
+    "403",
 )
 GRADES = re.compile(r"R=(\d+) C=(\d+) S=(\d+)")
 HANG = 30  # seconds
@@ -104,7 +109,17 @@ class Server:
         match kind:
             case "429 with Retry-After":
                 return web.json_response({"error": {}}, status=429, headers={"Retry-After": "1"})
-            case "429" | "500" | "503":
+            case "a page":
+                return web.Response(text="<html>Welcome back</html>", content_type="text/html")
+            case "a list":
+                return web.json_response([])
+            case "null choice":
+                return web.json_response(self.completion(body, "") | {"choices": [None]})
+            case "no text":
+                odd = self.completion(body, "")
+                odd["choices"][0]["message"]["content"] = [{"type": "text", "text": "1.b 0"}]
+                return web.json_response(odd)
+            case "403" | "429" | "500" | "503":
                 return web.json_response({"error": {}}, status=int(kind))
             case "hang":
                 await asyncio.sleep(HANG)
@@ -167,6 +182,12 @@ class Server:
 
     async def batch(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        if self.behaviour.get("slow"):  # takes it, and answers too late
+            asyncio.get_running_loop().call_soon(self._take, asked)
+            await asyncio.sleep(HANG)
+        return web.json_response(self._take(asked))
+
+    def _take(self, asked: dict) -> dict:
         lines = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
         name = f"batch-{len(self.batches)}"
         answered = lines[: round(len(lines) * self.behaviour["answers"])]
@@ -195,13 +216,15 @@ class Server:
             "error_file_id": None,
             **{"looks": self.behaviour["looks"], "ends": self.behaviour["ends"]},
         }
-        return web.json_response(self.batches[name])
+        return self.batches[name]
 
     async def list(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": list(self.batches.values()), "has_more": False})
 
     async def look(self, request: web.Request) -> web.Response:
-        found = self.batches[request.match_info["id"]]
+        found = self.batches.get(request.match_info["id"])
+        if found is None:
+            return web.json_response({"error": {"message": "no such batch"}}, status=404)
         found["looks"] -= 1
         if found["looks"] <= 0:
             found |= {"status": found["ends"], "output_file_id": f"{found['id']}-out", "error_file_id": f"{found['id']}-err"}

@@ -99,6 +99,14 @@ def test_a_server_on_this_machine_needs_no_opting_in(raw_config, host):
     config.load(raw_config)
 
 
+def test_a_key_written_into_the_config_is_refused_and_not_repeated(raw_config):
+    said = refused(raw_config, RUBRIC | {"allow_host": "api.openai.com", "key": "sk-live-canary"})
+    assert "canary" not in said and ".key" in said
+    raw_config["judges"].pop()
+    said = refused(raw_config, RUBRIC | {"allow_host": "h.example", "base_url": "https://me:canary@h.example/v1"})
+    assert "canary" not in said
+
+
 def test_a_cap_without_a_price_is_refused(raw_config):
     assert "price" in refused(raw_config, RUBRIC | {"allow_host": "api.openai.com", "max_cost": 5})
 
@@ -169,8 +177,9 @@ def test_the_estimate_counts_every_grading_and_the_ledger_what_was_spent(raw_con
     (row,) = costs.estimate(config.load(raw_config), 10).to_dict("records")
     gradings = (3 + 1) * 2 * 10
     assert row["gradings"] == gradings
-    assert row["completion_tokens"] == gradings * 50
-    assert row["prompt_tokens"] == gradings * (60 + costs.TEMPLATE + costs.PROMPT)
+    assert row["completion_tokens"] == gradings * 3 * 50  # a reply may be asked for three times
+    assert row["prompt_tokens"] == gradings * 3 * (60 + 600 + 40 + 40)
+    assert row["bound"]
     assert row["dollars"] == pytest.approx((2 * row["prompt_tokens"] + 10 * row["completion_tokens"]) / 1e6)
     assert (row["calls_so_far"], row["dollars_so_far"]) == (0, 0)
     ReplyStore(tmp_path).paid("gpt", Reply("x", None, 1000, 100))

@@ -118,6 +118,10 @@ def test_with_a_fifth_of_the_calls_going_wrong_every_item_is_graded_rightly(endp
         ("out of range", "missing"),
         ("reset", "error"),
         ("slow drip", "error"),
+        ("a page", "error"),
+        ("a list", "error"),
+        ("null choice", "missing"),
+        ("no text", "missing"),
     ],
 )
 def test_what_goes_wrong_for_ever_is_a_status_with_a_reason(endpoint, tmp_path, fault, status):
@@ -133,6 +137,14 @@ def test_a_text_that_the_endpoint_refuses_is_an_error_of_its_own_and_is_not_quot
     grades = judge(endpoint(), tmp_path).grade(asked)
     assert [g.status for g in grades] == ["ok"] * 3 + ["error"]
     assert "secret" not in grades[-1].reason
+
+
+def test_a_gateway_that_forbids_some_texts_costs_those_and_one_that_forbids_all_stops_the_job(endpoint, tmp_path):
+    some = endpoint("--faults", 0.3, "--kinds", "403")  # the first call goes well
+    grades = judge(some, tmp_path / "some", concurrency=1).grade(items(20))
+    assert {g.status for g in grades} == {"ok", "error"}
+    with pytest.raises(UserError, match="does not serve"):
+        judge(endpoint("--faults", 1, "--kinds", "403"), tmp_path / "all").grade(items(20))
 
 
 def test_retry_after_is_waited_for(endpoint, tmp_path):
@@ -282,6 +294,9 @@ def test_a_damaged_reply_counts_as_none(tmp_path):
     assert store.get("ab12") == []
 
 
+BATCH_IN_A_PROCESS = GRADE_IN_A_PROCESS.replace("concurrency=16", "asking=t.batches").replace("400", "30")
+
+
 # Batches
 
 
@@ -319,13 +334,40 @@ def test_a_batch_that_answers_nothing_is_given_up_after_so_many_tries(endpoint, 
     assert server.stats()["batches"] == 3
 
 
+def test_a_batch_that_might_break_the_cap_is_not_submitted(endpoint, tmp_path):
+    """30 questions of at least 20 tokens and 50 tokens of reply at $1 a thousand: more than two dollars."""
+    server, price = endpoint(), {"price": {"input": 1000, "output": 1000}, "request": {"max_completion_tokens": 50}}
+    with pytest.raises(UserError, match="may cost"):
+        judge(server, tmp_path, batches, max_cost=2.0, **price).grade(items(30))
+    assert server.stats()["batches"] == 0
+    assert {g.status for g in judge(server, tmp_path, batches, max_cost=20.0, **price).grade(items(30))} == {"ok"}
+
+
+def test_a_batch_that_was_taken_but_not_confirmed_is_bought_once(endpoint, tmp_path):
+    server = endpoint()
+    server.next_batches(slow=True)
+    grades = judge(server, tmp_path, batches, timeout=0.5).grade(items(5))
+    assert {g.status for g in grades} == {"ok"}
+    assert (server.stats()["batches"], server.stats()["calls"]) == (1, 5)
+
+
+def test_a_batch_of_another_endpoint_is_forgotten_and_its_questions_asked_again(endpoint, tmp_path):
+    elsewhere = endpoint()
+    elsewhere.next_batches(looks=10_000)
+    slips = tmp_path / "batches/j"
+    process = subprocess.Popen([sys.executable, "-c", BATCH_IN_A_PROCESS, elsewhere.url, str(tmp_path), str(HERE)])
+    while not any(json.loads(path.read_text())["batch"] for path in slips.glob("*.json")):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert {g.status for g in judge(endpoint(), tmp_path, batches).grade(items(30))} == {"ok"}
+    assert not list(slips.glob("*.json"))
+
+
 def test_a_text_that_a_batch_refuses_is_an_error_of_its_own(endpoint, tmp_path):
     asked = [*items(2), Item("bad", "FILTERED", "", "", "R=0 C=1 S=1")]
     grades = judge(endpoint(), tmp_path, batches).grade(asked)
     assert [g.status for g in grades] == ["ok", "ok", "error"]
-
-
-BATCH_IN_A_PROCESS = GRADE_IN_A_PROCESS.replace("concurrency=16", "asking=t.batches").replace("400", "30")
 
 
 @pytest.mark.parametrize("before_the_id", [False, True])

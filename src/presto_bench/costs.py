@@ -1,7 +1,7 @@
 """What judges that are paid by the token will cost, and have cost.
 
-Before a run the gradings are counted from the config and priced at their longest, so that the estimate is a bound; afterwards the
-ledger beside the replies knows every token that was paid for.
+Before a run the gradings are counted from the config and priced at their longest, each asked as often as it may be; afterwards the ledger
+beside the replies knows every token that was paid for. Where a request sets no limit to its reply the estimate is no bound, and says so.
 """
 
 from pathlib import Path
@@ -15,7 +15,18 @@ from presto_bench.judges.replies import ReplyStore
 REPLY = 200  # tokens of a reply that gives reasons, where the request sets no limit
 TEMPLATE = 600  # tokens of a rubric's prompts, about
 PROMPT = 40  # tokens of a request
-COLUMNS = ["judge", "gradings", "prompt_tokens", "completion_tokens", "dollars", "calls_so_far", "dollars_so_far", "cap"]
+PREFILL = 40  # tokens of a prefill, which is graded with the response
+COLUMNS = [
+    "judge",
+    "gradings",
+    "prompt_tokens",
+    "completion_tokens",
+    "dollars",
+    "bound",
+    "calls_so_far",
+    "dollars_so_far",
+    "cap",
+]
 
 
 def estimate(config: Config, requests: int) -> pd.DataFrame:
@@ -32,16 +43,18 @@ def estimate(config: Config, requests: int) -> pd.DataFrame:
             runs = len(config.runs()) + (len(config.models) if attack.kind == "direct" else 0)
             count = runs * requests * len(attack.variants()) * getattr(attack, "samples", 1)
             longest = getattr(attack, "max_new_tokens", None) or getattr(attack, "max_steps", 0)
-            gradings, tokens = gradings + count, tokens + count * (longest + TEMPLATE + PROMPT)
-        reply = int(judge.request.get("max_completion_tokens") or judge.request.get("max_tokens") or REPLY)
+            gradings, tokens = gradings + count, tokens + count * (longest + TEMPLATE + PROMPT + PREFILL)
+        limit = judge.request.get("max_completion_tokens") or judge.request.get("max_tokens")
+        tokens, replies = tokens * judge.attempts, gradings * judge.attempts * int(limit or REPLY)
         calls, *spent = store.spent(judge.name)
         rows.append(
             {
                 "judge": judge.name,
                 "gradings": gradings,
                 "prompt_tokens": tokens,
-                "completion_tokens": gradings * reply,
-                "dollars": _dollars(judge, tokens, gradings * reply),
+                "completion_tokens": replies,
+                "dollars": _dollars(judge, tokens, replies),
+                "bound": bool(limit),
                 "calls_so_far": calls,
                 "dollars_so_far": _dollars(judge, *spent),
                 "cap": judge.max_cost,
@@ -77,4 +90,4 @@ def show(config: Config) -> str:
     if table.empty:
         return "No judge of this config is paid by the token."
     text = table.to_markdown(index=False, floatfmt=".2f", missingval="-")
-    return f"At most, for {requests} {how}:\n\n{text}\n\nReplies and the ledger: {config.reply_store}"
+    return f"For {requests} {how}, at most where `bound` is True (a reply has a limit), else about:\n\n{text}\n\nReplies and the ledger: {config.reply_store}"

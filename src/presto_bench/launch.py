@@ -11,9 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -53,12 +55,21 @@ def _run(command: Sequence[str], environment: Mapping[str, str], error: Path) ->
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_die_with_parent
     ) as running:
+        # At a cluster's time limit: pass it on and wait, so that the processes can save.
+        before = _on_main_thread(signal.SIGTERM, lambda *_: running.terminate())
         for line in running.stdout:
             log.info("%s", line.rstrip())
+    if before is not None:
+        signal.signal(signal.SIGTERM, before)
     if error.exists():
         raise UserError(*json.loads(error.read_text()))
     if running.returncode:
         raise RuntimeError(f"the training processes ended with status {running.returncode}; their words are in this job's log")
+
+
+def _on_main_thread(number: int, handler: Callable[..., None]) -> Any:
+    """Install a handler and give back the one before; None off the main thread, which alone may."""
+    return signal.signal(number, handler) if threading.current_thread() is threading.main_thread() else None
 
 
 def main(work: Path) -> None:
@@ -103,6 +114,7 @@ def _write(examples: Sequence[Example], path: Path) -> None:
         }
         for e in examples
     ]
+    path.touch(mode=0o600)  # token ids decode to text
     pd.DataFrame(rows).to_parquet(path)
 
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from presto_bench.config import Config, TrainingArm
+from presto_bench.config import CheckpointArm, Config, DecodingArm, TrainingArm
 
 STAGES = ("augmented", "trained", "attacks", "grades", "ranks", "utility")
 ERRORS = ("Error", "To mend it:", "Traceback", "Killed", "CANCELLED")
@@ -63,10 +64,10 @@ def parts(config: Config, stage: str, model: str, arm: str, seed: int) -> list[P
         case "augmented":
             return [part("augmented", "augment")] if ours else []
         case "trained":
-            log = root / (f"logs/finetune/{own}.log" if ours else f"logs/align/{model}.log")
+            log = root / _log_of(config.item("arms", arm), model, own)
             return [Part(root / f"models/{own}.manifest.json", log)]
         case "attacks":
-            return [part(f"attacks/{a}", f"attack/{a}") for a in attacks]
+            return [piece for a in attacks for piece in _pieces(config.item("attacks", a), part(f"attacks/{a}", f"attack/{a}"))]
         case "grades":
             return [part(f"grades/{j.name}/{a}", f"grade/{j.name}/{a}") for j in config.judges for a in attacks]
         case "ranks":
@@ -74,6 +75,26 @@ def parts(config: Config, stage: str, model: str, arm: str, seed: int) -> list[P
         case "utility":
             return [part(f"utility/{t.name}", f"utility/{t.name}") for t in config.tasks]
     raise ValueError(stage)
+
+
+def _log_of(arm: Any, model: str, own: str) -> str:
+    """Which rule makes an arm's weights."""
+    if isinstance(arm, TrainingArm):
+        return f"logs/finetune/{own}.log"
+    if isinstance(arm, DecodingArm):
+        return f"logs/decoding_arm/{own}.log"
+    return f"logs/checkpoint/{model}/{arm.name}.log" if isinstance(arm, CheckpointArm) else f"logs/align/{model}.log"
+
+
+def _pieces(attack: Any, whole: Part) -> list[Part]:
+    """An attack's completions and, where it is spread over jobs, its shards'."""
+    if attack.shards == 1:
+        return [whole]
+    names = [f"{shard}of{attack.shards}" for shard in range(attack.shards)]
+    shards = [
+        Part(whole.output.with_suffix(".shards") / f"{name}.parquet", whole.log.with_suffix(f".{name}.log")) for name in names
+    ]
+    return [*shards, whole]
 
 
 def state(found: Sequence[Part], now: float | None = None) -> State:

@@ -91,6 +91,10 @@ class StopOnTerm(TrainerCallback):
             self.before = signal.signal(signal.SIGTERM, self._ask)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.world_size > 1:  # all processes must stop at the same step
+            asked = torch.tensor([float(self.asked)], device=args.device)
+            torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
+            self.asked = bool(asked.item())
         if self.asked:
             control.should_save = control.should_training_stop = True
 

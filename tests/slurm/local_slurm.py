@@ -59,6 +59,7 @@ PartitionName=main Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 def start(nodes: int, cpus: int, memory: int, gpus: int) -> None:
     if os.geteuid() != 0:
         sys.exit("a local Slurm needs root: its daemons start jobs for others")
+    _require_ours()
     if not shutil.which("slurmctld") or not shutil.which("munged"):
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], env=environment)
@@ -85,6 +86,13 @@ def start(nodes: int, cpus: int, memory: int, gpus: int) -> None:
     for name in names:
         start_node(name)
     _wait_until_idle(nodes)
+
+
+def _require_ours() -> None:
+    """A machine that has a Slurm of its own keeps it."""
+    conf = ETC / "slurm.conf"
+    if conf.exists() and "ClusterName=presto\n" not in conf.read_text():
+        sys.exit(f"{conf} belongs to another Slurm: this script would overwrite it. Run it on a machine without one")
 
 
 def _start_munge() -> None:
@@ -123,6 +131,7 @@ def _node_of(step: psutil.Process) -> str | None:
 
 
 def stop() -> None:
+    _require_ours()
     for process in _daemons():
         for child in process.children(recursive=True) if process.name() == "slurmstepd" else []:
             child.kill()
@@ -136,8 +145,11 @@ def _daemons() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["name", "status"]):
         wanted = process.info["name"] in ("slurmctld", "slurmd", "slurmstepd", "munged")
-        if wanted and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
+        if not wanted or process.info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        if process.info["name"] == "munged" and not any(str(HOME) in word for word in process.cmdline()):
+            continue  # somebody else's
+        found.append(process)
     return found
 
 

@@ -51,6 +51,13 @@ class ReplyStore:
         if path.exists():
             os.replace(path, path.with_name(f"{key}.{uuid.uuid4().hex[:8]}.set-aside.json"))
 
+    def forget(self, key: str) -> int:
+        """Delete a question's replies, those set aside included; how many files there were."""
+        found = [*self.path(key).parent.glob(f"{key}*.json")]
+        for path in found:
+            path.unlink()
+        return len(found)
+
     def path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
 

@@ -4,6 +4,7 @@ Progress is saved per whole batch, so that a killed job goes on from there to th
 part of the spec, and each row's draws are its own.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +50,9 @@ def merge(job: Job) -> None:
     """The completions of one arm from those of its shards, in the order of an attack in one piece."""
     attack = job.item("attacks")
     batches = _batches(_requests(job), attack.batch_size)
+    for path in job.paths("manifests"):
+        for note in json.loads(path.read_text()).get("notes", []):
+            job.note(f"{path.name.split('.')[0]}: {note}")
     place = {request.prompt_id: number for number, batch in enumerate(batches) for request in batch}
     found = _together(job.paths("shards"))
     order = pd.DataFrame({"variant": found["variant"].map(attack.variants().index), "batch": found["prompt_id"].map(place)})

@@ -23,6 +23,7 @@ from presto_bench.stages.retry_failed import KEY
 log = logging.getLogger("presto_bench")
 
 SAID = ("prefill", "response", "token_ids")  # columns of completions that hold or spell text
+UNSHARED = ("examples", "categories")  # a response; and means of categories so small that they give requests away
 README = """Tables, scores and ranks of a presto-bench run, without any text that a model was given or gave.
 
 presto-bench figures bundle.tar.gz --out figures     draws every figure from tables/
@@ -41,7 +42,7 @@ def make(job: Job) -> None:
         folder = Path(scratch) / "bundle"
         (folder / "tables").mkdir(parents=True)
         for path in sorted((job.root / "tables").glob("*.csv")):
-            if path.stem != "examples":
+            if path.stem not in UNSHARED:
                 shutil.copy(path, folder / "tables")
         for name in ("summary.json", "manifest.json"):
             shutil.copy(job.root / name, folder)
@@ -58,9 +59,16 @@ def make(job: Job) -> None:
 
         def write(temporary: Path) -> None:
             with tarfile.open(temporary, "w:gz") as archive:
-                archive.add(folder, "bundle")
+                archive.add(folder, "bundle", filter=_nobodys)
 
         tables.write_atomically(job.path("bundle"), write)
+
+
+def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without the name of whoever made the bundle."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def _all(job: Job, name: str) -> pd.DataFrame:
@@ -73,14 +81,14 @@ def purge(job: Job) -> None:
     for path in (job.root / "grades").rglob("*.parquet"):
         for reason in tables.read(path, "grades")["reason"]:
             for key in re.findall(KEY, reason):
-                replies += store.path(key).exists()
-                store.path(key).unlink(missing_ok=True)
+                replies += store.forget(key)
     files = [
         *(job.root / "attacks").rglob("*.parquet"),
         *(job.root / "ranks").rglob("*.parquet"),
         *(job.root / "candidates").rglob("*.parquet"),
         *(job.root / "data").glob("*/**/*.parquet"),
         *(job.root / "tables").glob("examples.*"),
+        *job.root.glob("report*.html"),  # which may show examples
     ]
     for path in files:
         path.unlink()
