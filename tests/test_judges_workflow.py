@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from presto_bench import cli, tables
-from project import edit
+from project import edit, moved
 from test_judges_online import Endpoint
 
 KEY = "sk-canary-4711"
@@ -16,8 +16,9 @@ PRIVATE = ("attacks", "answers", "triples", "ranks", "candidates")
 
 
 @pytest.fixture(scope="module")
-def regraded(finished):
-    """The finished run, regraded by a second judge behind a local server whose key is a canary."""
+def regraded(finished, tmp_path_factory):
+    """A copy of the finished run, regraded by a second judge behind a local server whose key is a canary."""
+    project = moved(finished, tmp_path_factory.mktemp("regraded") / "project")
     server = Endpoint("--faults", 0.0)
     entry = {
         "name": "second",
@@ -28,14 +29,11 @@ def regraded(finished):
         "attempts": 1,
         "price": {"input": 1.0, "output": 1.0},
     }
-    path = finished.path / "config/tiny.yaml"
-    original = path.read_text()
-    finished.config(lambda raw: raw["judges"].append(entry))
-    finished.environment["PRESTO_CANARY"] = KEY
-    would, said = finished.would_run(), finished.run()
-    yield finished, server, would, said
+    project.config(lambda raw: raw["judges"].append(entry))
+    project.environment["PRESTO_CANARY"] = KEY
+    would, said = project.would_run(), project.run()
+    yield project, server, would, said
     server.stop()
-    path.write_text(original)
 
 
 def test_a_second_judge_reruns_grades_and_aggregates_only(regraded):
