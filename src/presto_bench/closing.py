@@ -7,19 +7,18 @@ from pathlib import Path
 
 from presto_bench.config import Config
 
-_FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 _FAILED = re.compile(r"^Error in rule (\w+)", re.MULTILINE)
 _AGAIN = re.compile(r"Trying to restart job (\d+)")
 
 
 def screen(log: Path, config: Config, started: float) -> str:
-    """log: Snakemake's own of this run; started: when it began (seconds since the epoch)."""
+    """log: Snakemake's own of this run, for what failed (--quiet keeps the rest out of it); started: seconds since the epoch."""
     said = log.read_text(errors="replace") if log.exists() else ""
-    finished, failed = Counter(_FINISHED.findall(said)), Counter(_FAILED.findall(said))
+    failed = Counter(_FAILED.findall(said))
     again, root = len(_AGAIN.findall(said)), Path("results") / config.experiment
-    seconds, gpu_seconds = _job_seconds(root, config, started)
+    finished, seconds, gpu_seconds = _jobs(root, config, started)
     lines = [
-        f"jobs       {finished.total()} finished, {again} repeated, {max(failed.total() - again, 0)} failed",
+        f"jobs       {finished} finished, {again} repeated, {max(failed.total() - again, 0)} failed",
         f"time       {_clock(time.time() - started)} here, {_clock(seconds)} in jobs, {gpu_seconds / 3600:.2f} GPU hours asked for",
     ]
     if failed:
@@ -32,18 +31,18 @@ def screen(log: Path, config: Config, started: float) -> str:
     return "\n" + "\n".join(lines) + "\n"
 
 
-def _job_seconds(root: Path, config: Config, started: float) -> tuple[float, float]:
-    """Seconds of jobs that ended in this run, and those times the GPUs that their model asks for."""
+def _jobs(root: Path, config: Config, started: float) -> tuple[int, float, float]:
+    """Jobs that ended in this run by their benchmark files, their seconds, and those times the GPUs that their model asks for."""
     gpus = {model.name: model.resources.gpu for model in config.models}
-    total = on_gpus = 0.0
+    count, total, on_gpus = 0, 0.0, 0.0
     for path in (root / "benchmarks").rglob("*.tsv"):
         if path.stat().st_mtime < started:
             continue
         rows = path.read_text().splitlines()[1:]
         seconds = sum(float(row.split("\t")[0]) for row in rows if row)
-        total += seconds
+        count, total = count + 1, total + seconds
         on_gpus += seconds * max((gpus.get(part.removesuffix(".tsv"), 0) for part in path.parts), default=0)
-    return total, on_gpus
+    return count, total, on_gpus
 
 
 def _clock(seconds: float) -> str:
