@@ -92,7 +92,6 @@ rule tables:
         attention=per_run("{results}/attention/{model}/{arm}/seed{seed}.parquet"),
         utility=utilities(),
         prefill_alone=rules.prefill_alone.output.prefill_alone,
-        label_grades=rules.judge_agreement.output.grades if LABELLED_JUDGE else [],
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
         exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
@@ -115,7 +114,6 @@ rule tables:
         ),
         examples=report(f"{RESULTS}/tables/examples.csv", caption="../workflow/report/examples.rst", category="3 Scores"),
         judges=report(f"{RESULTS}/tables/judges.csv", caption="../workflow/report/judges.rst", category="3 Scores"),
-        corrected=report(f"{RESULTS}/tables/corrected.csv", caption="../workflow/report/corrected.rst", category="3 Scores"),
         summary=f"{RESULTS}/summary.json",
     log:
         f"{RESULTS}/logs/tables.log",
@@ -130,9 +128,28 @@ rule tables:
             primary=primary_attacks(),
             null_pair=null_pair(),
             best_of=best_of_attacks(),
-            labelled=LABELLED_JUDGE,
             show=CONFIG.show_completions,
         ),
         code=code("tables"),
     script:
         "../workflow/scripts/tables.py"
+
+
+rule corrected_means:
+    input:
+        completions=rules.tables.input.completions,
+        grades=[f"{RESULTS}/grades/{LABELLED_JUDGE}/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in attacked()],
+        label_grades=rules.judge_agreement.output.grades,
+    output:
+        corrected=report(f"{RESULTS}/tables/corrected.csv", caption="../workflow/report/corrected.rst", category="3 Scores"),
+    log:
+        f"{RESULTS}/logs/corrected_means.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/corrected_means.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(bootstrap=CONFIG.bootstrap, best_of=best_of_attacks()),
+        code=code("corrected"),
+    script:
+        "../workflow/scripts/corrected_means.py"

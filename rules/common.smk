@@ -290,11 +290,13 @@ FIGURE_NEEDS = {
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = ["checks", "scores", "comparisons", "ranks", "rank_curves", "first_tokens", "utility", "attention", "training"]
-TABLE_NAMES += ["exclusions", "helpers", "candidates", "judges", "corrected", "examples", "categories", "bits", "bits_curves"]
+TABLE_NAMES += ["exclusions", "helpers", "candidates", "judges", "examples", "categories", "bits", "bits_curves"]
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
 )  # the one that hand labels are for
-TABLES = expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLE_NAMES + (["judge_agreement"] if LABELLED_JUDGE else []))
+TABLES = expand(
+    f"{RESULTS}/tables/{{table}}.csv", table=TABLE_NAMES + (["judge_agreement", "corrected"] if LABELLED_JUDGE else [])
+)
 TABLES.append(f"{RESULTS}/tables/headline.txt")
 FIGURES = expand(f"{RESULTS}/figures/{{figure}}.{{ending}}", figure=FIGURE_NEEDS, ending=["pdf", "png"])
 DEFAULT_JUDGE = CONFIG.default_judge

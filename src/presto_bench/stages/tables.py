@@ -50,12 +50,11 @@ def make(job: Job) -> None:
         "categories": analysis.categories(graded, prompts, spec["judge"]),
         "examples": analysis.examples(graded, spec["judge"], spec["show"]),
         "judges": agreement.judges(graded),
-        "corrected": _corrected(job, graded),
     }
     folder = job.path("checks").parent
     for name, frame in frames.items():
         tables.write_three(folder / name, frame)
-    cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "corrected", "exclusions")
+    cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "exclusions")
     tables.write_text(job.path("macros"), macros.lines({name: frames[name] for name in cited}))
     found = summary.build(scores, compared, checks, ranks, utility, spec["judge"])
     tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
@@ -108,23 +107,6 @@ def _helpers(job: Job) -> pd.DataFrame:
         frames.append(found)
     columns = ["model", "target", "kind", "n", "accuracy", "probability", "refusals_dropped"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-
-
-def _corrected(job: Job, graded: pd.DataFrame) -> pd.DataFrame:
-    """Means of the judge that hand labels are for, with its mean error on them taken off."""
-    keys, rows = ["model", "arm", "attack", "variant"], []
-    for path in job.paths("label_grades"):
-        labelled = pd.read_csv(path)
-        for key, group in graded[graded["judge"] == job.spec["labelled"]].groupby(keys, sort=False):
-            found = agreement.corrected_mean(
-                stats.grid(group),
-                labelled["score_judge"].to_numpy(float),
-                labelled["score_hand"].to_numpy(float),
-                job.spec["bootstrap"],
-            )
-            row = {"judged": group["score"].mean(), "corrected": found.value, "low": found.low, "high": found.high}
-            rows.append(dict(zip(keys, key, strict=True)) | row)
-    return pd.DataFrame(rows, columns=[*keys, "judged", "corrected", "low", "high"])
 
 
 def _prefill_alone(job: Job) -> float:
