@@ -17,7 +17,8 @@ from project import Project
 
 LOCAL = Path(__file__).parent / "slurm/local_slurm.py"
 STEPS, SAVE_EVERY = 150, 10
-QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "1", "--latency-wait", "10")
+# The executor looks after 8 s, then ever less often: most jobs here have ended by then.
+QUICK = ("--slurm-init-seconds-before-status-checks", "8", "--seconds-between-status-checks", "1", "--latency-wait", "10")
 SUMMARY = "results/tiny/summary.json"
 
 
