@@ -134,7 +134,7 @@ def test_at_its_time_limit_a_training_saves_and_is_submitted_again_with_more_tim
     """A minute is too short; no checkpoint is due before the end, so that what it goes on from was saved on SIGTERM."""
 
     def too_long(raw):
-        raw["arms"][1] |= {"steps": 1200, "save_every": 10_000}
+        raw["arms"][1] |= {"steps": 6000, "save_every": 10_000}
         raw["models"][0]["resources"] = {"mem_mb": 2000, "runtime": 1}
 
     project = OnSlurm(root, tmp_path / "project", too_long)
@@ -143,8 +143,8 @@ def test_at_its_time_limit_a_training_saves_and_is_submitted_again_with_more_tim
     project.mark_steps()
     assert "Trying to restart job" in project.finish(head)
     steps = project.steps()
-    assert [line["step"] for line in steps] == list(range(1, 1201))
-    assert 0 < sum("signed" in line for line in steps) < 1200
+    assert [line["step"] for line in steps] == list(range(1, 6001))
+    assert 0 < sum("signed" in line for line in steps) < 6000
 
 
 @pytest.mark.slurm
