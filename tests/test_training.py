@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -151,6 +153,28 @@ def test_the_first_steps_loss_is_the_definition(tmp_path):
     assert logged["cross_entropy"] == pytest.approx(ce / counted, rel=1e-4)
     assert logged["presto"] == pytest.approx(presto / counted, rel=1e-4)
     assert logged["kl"] == pytest.approx(kl / counted, rel=1e-3)
+
+
+def test_told_to_stop_it_saves_where_it_is_and_goes_on_from_there_to_the_same_weights(tmp_path, monkeypatch):
+    """SIGTERM at step 3 of 6 with no checkpoint due: what it goes on from was saved for that reason."""
+    cfg = config(steps=6, save_every=1000)
+    calm = trained_state(cfg, tmp_path / "calm")
+    original, told = training.MetricsLog.on_step_end, []
+
+    def with_a_signal(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 3 and not told:
+            told.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(training.MetricsLog, "on_step_end", with_a_signal)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(UserError, match="step 3 of 6"):
+        trained_state(cfg, tmp_path / "told")
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert (tmp_path / "told/checkpoint-3/complete").exists()
+    state = trained_state(cfg, tmp_path / "told")
+    assert all(torch.equal(state[name], calm[name]) for name in calm)
 
 
 def test_smoothed_refusals_are_torchs_own_smoothing_and_answers_stay_as_they_are(tmp_path):
