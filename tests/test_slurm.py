@@ -80,9 +80,14 @@ class OnSlurm(Project):
         lines = (self.path / "results/tiny/models/tiny/da/seed0.metrics.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
+    def steps_so_far(self) -> Path:
+        """The log of a training that is not done."""
+        (log,) = (self.path / "results/tiny").glob("work/finetune_arm/*/metrics.jsonl")
+        return log
+
     def mark_steps(self) -> None:
         """Sign the log of the steps so far: what is computed again will not be signed."""
-        (log,) = (self.path / "results/tiny/work/finetune_arm").glob("*/metrics.jsonl")
+        log = self.steps_so_far()
         log.write_text("".join(line.replace("{", '{"signed": true, ', 1) + "\n" for line in log.read_text().splitlines()))
 
     def weights(self) -> bytes:
@@ -191,8 +196,7 @@ def test_a_head_that_is_killed_leaves_orphans_which_the_next_one_cancels_and_a_s
     while orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < gone
         time.sleep(0.02)
-    (log,) = (project.path / "results/tiny/work/finetune_arm").glob("*/metrics.jsonl")
-    assert len(log.read_text().splitlines()) < STEPS  # it did not simply come to its end
+    assert len(project.steps_so_far().read_text().splitlines()) < STEPS  # it did not simply come to its end
     project.mark_steps()
     assert "of an earlier run that died" in project.finish(head)
     assert sum("signed" in line for line in project.steps()) >= 3 * SAVE_EVERY

@@ -87,17 +87,7 @@ def continue_rows(
 ) -> list[Continuation]:
     """Continue each row of ids by greedy search over what `processors` leave."""
     ids, mask = left_pad(rows, model.device)
-    # models.load leaves nothing but the end tokens in the generation config: a folder's own sampling cannot leak in.
-    output = model.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        logits_processor=processors,
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=list(end_ids),
-        pad_token_id=end_ids[0],
-        use_cache=True,
-    )
+    output = _generate(model, max_new_tokens, end_ids, input_ids=ids, attention_mask=mask, logits_processor=processors)
     return [_cut(row, end_ids) for row in output[:, ids.shape[1] :].tolist()]
 
 
@@ -117,18 +107,28 @@ def continue_options(
     cache.batch_repeat_interleave(most)
     # Every row gets as many branches; those that it has no option for repeat its first.
     branches = torch.tensor([[*own, *[own[0]] * (most - len(own))] for own in options], device=model.device).reshape(-1, 1)
-    output = model.generate(
+    output = _generate(
+        model,
+        max_new_tokens,
+        end_ids,
         input_ids=torch.cat([ids.repeat_interleave(most, 0), branches], 1),
         attention_mask=torch.nn.functional.pad(mask.repeat_interleave(most, 0), (0, 1), value=1),
         past_key_values=cache,
+    )
+    new = [_cut(row, end_ids) for row in output[:, ids.shape[1] + 1 :].tolist()]
+    return [new[i * most : i * most + len(own)] for i, own in enumerate(options)]
+
+
+def _generate(model: torch.nn.Module, max_new_tokens: int, end_ids: Sequence[int], **inputs: object) -> torch.Tensor:
+    """Greedy search. models.load leaves nothing but the end tokens in the generation config: a folder's own sampling cannot leak in."""
+    return model.generate(
         do_sample=False,
         max_new_tokens=max_new_tokens,
         eos_token_id=list(end_ids),
         pad_token_id=end_ids[0],
         use_cache=True,
+        **inputs,
     )
-    new = [_cut(row, end_ids) for row in output[:, ids.shape[1] + 1 :].tolist()]
-    return [new[i * most : i * most + len(own)] for i, own in enumerate(options)]
 
 
 def _cut(ids: list[int], end_ids: Sequence[int]) -> Continuation:
