@@ -45,7 +45,14 @@ rule all:
 
 
 include: "rules/sources.smk"
-include: "rules/data.smk" if COOKING else "rules/harm.smk"
+include: "rules/data.smk" if STANDIN else "rules/harm.smk"
+
+
+if FACTS:
+
+    include: "rules/facts.smk"
+
+
 include: "rules/model.smk"
 include: "rules/finetune.smk"
 include: "rules/attack.smk"

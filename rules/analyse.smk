@@ -1,5 +1,5 @@
 # Every number of the report.
-# Needs: attacks/, grades/, ranks/, first_tokens/, attention/, utility/. Makes: tables/, summary.json, judge/.
+# Needs: attacks/, grades/, ranks/, first_tokens/, attention/, causal/, utility/. Makes: tables/, summary.json, judge/.
 
 
 rule verdicts:
@@ -81,6 +81,7 @@ rule tables:
     input:
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
+        triples=triples(),
         augmented=trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
         validations=[f"{helper}.validation.csv" for helper in helpers()],
         candidates=candidates(),
@@ -91,6 +92,7 @@ rule tables:
         first_tokens=per_run("{results}/first_tokens/{model}/{arm}/seed{seed}.parquet"),
         attention=per_run("{results}/attention/{model}/{arm}/seed{seed}.parquet"),
         utility=utilities(),
+        causal=caused(),
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
@@ -102,6 +104,13 @@ rule tables:
         utility_categories=f"{RESULTS}/tables/utility_categories.csv",
         ranks_table=report(f"{RESULTS}/tables/ranks.csv", caption="../workflow/report/ranks.rst", category="4 Ranks"),
         bits=report(f"{RESULTS}/tables/bits.csv", caption="../workflow/report/bits.rst", category="4 Ranks"),
+        reach=(
+            report(f"{RESULTS}/tables/reach.csv", caption="../workflow/report/reach.rst", category="2 Result")
+            if searched()
+            else f"{RESULTS}/tables/reach.csv"
+        ),
+        causal_table=f"{RESULTS}/tables/causal.csv",
+        targets=f"{RESULTS}/tables/targets.csv",
         macros=f"{RESULTS}/tables/macros.tex",
         categories=f"{RESULTS}/tables/categories.csv",
         candidates_by_rank=f"{RESULTS}/tables/candidates_by_rank.csv",

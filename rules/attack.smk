@@ -1,5 +1,5 @@
 # Attacks on the arms, and what the arms' distributions look like from inside.
-# Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, candidates/, attacks/, ranks/, first_tokens/, attention/, utility/.
+# Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, candidates/, attacks/, ranks/, first_tokens/, attention/, causal/, utility/.
 
 
 rule attack_arm:
@@ -153,7 +153,7 @@ rule candidates:
 
 rule ranks:
     input:
-        unpack(lambda w: {} if COOKING else {"triples": f"{RESULTS}/data/{w.model}/triples/given.parquet"}),
+        unpack(lambda w: {} if STANDIN else {"triples": f"{RESULTS}/data/{w.model}/triples/given.parquet"}),
         model=model_folder,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
@@ -180,6 +180,39 @@ rule ranks:
         code=code("ranks"),
     script:
         "../workflow/scripts/ranks.py"
+
+
+rule causal:
+    input:
+        unpack(donor),
+        model=model_folder,
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        lists=POLICY_LISTS,
+    output:
+        causal=f"{RESULTS}/causal/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/causal/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/causal/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/causal/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        gres=resource("gres"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(
+            policy=CONFIG.policy,
+            models=model_spec(w.model, "chat", "dtype"),
+            causal=CONFIG.causal.model_dump(mode="json", exclude={"seeds"}),
+        ),
+        code=code("causal"),
+    script:
+        "../workflow/scripts/causal.py"
 
 
 rule utility:

@@ -22,11 +22,17 @@ except UserError as error:
 STARTED = time.time()
 RESULTS = f"results/{CONFIG.experiment}"
 LISTS = "src/presto_bench/standin/data"
-# Lists that stages read beside their tables: dishes with their ingredients, wordings, refusals.
-COOKING = CONFIG.policy == "cooking"
-POLICY_LISTS = (
-    [f"{LISTS}/{name}.csv" for name in ("dishes", "requests", "prefills", "refusals", "refusal_closings")] if COOKING else []
-)
+# Lists that stages read beside their tables.
+STANDIN = CONFIG.policy != "harm"
+FACTS = CONFIG.policy == "facts"
+LISTED = {
+    "cooking": ["dishes", "requests", "prefills", "refusals", "refusal_closings"],
+    "facts": ["facts/facts", "facts/questions", "facts/statements", "facts/prefills", "facts/refusals"],
+    "harm": [],
+}
+POLICY_LISTS = [f"{LISTS}/{name}.csv" for name in LISTED[CONFIG.policy]]
+# What is fetched is the untouched model, but for policy `facts`, where it is to be taught first.
+FETCHED = "untaught" if FACTS else "untouched"
 MODELS = [item.name for item in CONFIG.models]
 ARMS = [item.name for item in CONFIG.arms]
 ATTACKS = [item.name for item in CONFIG.attacks]
@@ -202,6 +208,14 @@ def aligning_resource(name):
     return of
 
 
+def teaching_resource(name):
+    def of(wildcards, attempt):
+        found = training_resources(CONFIG.standin.teaching, CONFIG.item("models", wildcards.model))
+        return growing(name, found[name], attempt)
+
+    return of
+
+
 def arms_of_kind(cls):
     return [arm.name for arm in CONFIG.arms if isinstance(arm, cls)]
 
@@ -253,6 +267,14 @@ def attack_inputs(wildcards):
     if getattr(attack, "sessions", None):
         inputs["sessions"] = session_files(attack.sessions, wildcards.model, wildcards.arm, wildcards.seed)
     return inputs
+
+
+def donor(wildcards):
+    """The other arm of the headline, of the same seed: whose attention the causal test gives to this one. The base gets none."""
+    others = [arm for arm in CONFIG.headline if arm != wildcards.arm]
+    if len(others) == 2:
+        return {}
+    return {"donor": f"{RESULTS}/models/{wildcards.model}/{others[0]}/seed{wildcards.seed}"}
 
 
 def session_files(folder, model, arm, seed):
@@ -308,4 +330,4 @@ def source_file(name):
 def refusals_behind(arm):
     """Which triples hold the harmful answers that a fine-tuning attack teaches: those of the arm that it starts from."""
     start = CONFIG.item("arms", CONFIG.item("arms", arm).of)
-    return getattr(start, "refusals", "greedy" if COOKING else "given")
+    return getattr(start, "refusals", "greedy" if STANDIN else "given")

@@ -1,5 +1,5 @@
-# The stand-in policy: its requests, refusals and prefills, the models' own answers, and the shallowly aligned base.
-# Needs: standin/data/*.csv, models/<model>/untouched. Makes: data/, models/<model>/base.
+# The stand-in policies: their requests, refusals and prefills, the models' own answers, and the shallowly aligned base.
+# Needs: standin/data/, models/<model>/untouched. Makes: data/, models/<model>/base.
 
 
 rule prompts:
@@ -15,7 +15,10 @@ rule prompts:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(standin=CONFIG.standin.model_dump(mode="json", include={"dishes", "benign"})),
+        spec=spec(
+            policy=CONFIG.policy,
+            standin=CONFIG.standin.model_dump(mode="json", include={"facts" if FACTS else "dishes", "benign"}),
+        ),
         code=code("prompts"),
     script:
         "../workflow/scripts/prompts.py"
@@ -42,7 +45,11 @@ rule answers:
         mem_mb=resource("mem_mb"),
         runtime=resource("runtime"),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "sampling", "decode_dtype"), answers=CONFIG.standin.answers),
+        spec=lambda w: spec(
+            policy=CONFIG.policy,
+            models=model_spec(w.model, "chat", "sampling", "decode_dtype"),
+            answers=CONFIG.standin.answers,
+        ),
         code=code("answers"),
     script:
         "../workflow/scripts/answers.py"
@@ -71,6 +78,7 @@ rule refusals:
         runtime=resource("runtime"),
     params:
         spec=lambda w: spec(
+            policy=CONFIG.policy,
             models=model_spec(w.model, "chat", "decode_dtype"),
             refusal_tokens=CONFIG.standin.refusal_tokens,
             batch_size=CONFIG.standin.answers.batch_size,
@@ -106,6 +114,7 @@ rule align:
         runtime=aligning_resource("runtime"),
     params:
         spec=lambda w: spec(
+            policy=CONFIG.policy,
             models=model_spec(w.model, "chat", "dtype"),
             alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude=RUN_ONLY),
         ),

@@ -1,13 +1,13 @@
 # Models that are not trained as arms: fetched, defended at decoding time, or a user's own.
-# Needs: the config's models. Makes: models/<model>/{untouched,<checkpoint arm>}/seed0.
+# Needs: the config's models. Makes: models/<model>/{untouched or untaught,<checkpoint arm>}/seed0.
 
 
 rule fetch_model:
     input:
         lambda w: local_files(CONFIG.item("models", w.model).path) if CONFIG.item("models", w.model).kind == "local" else [],
     output:
-        model=directory(f"{RESULTS}/models/{{model}}/untouched/seed0"),
-        manifest=f"{RESULTS}/models/{{model}}/untouched/seed0.manifest.json",
+        model=directory(f"{RESULTS}/models/{{model}}/{FETCHED}/seed0"),
+        manifest=f"{RESULTS}/models/{{model}}/{FETCHED}/seed0.manifest.json",
     log:
         f"{RESULTS}/logs/fetch_model/{{model}}.log",
     benchmark:

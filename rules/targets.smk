@@ -5,7 +5,7 @@
 # What comes over the network: a site whose nodes have none runs this on the login node.
 rule fetch:
     input:
-        expand(f"{RESULTS}/models/{{model}}/untouched/seed0", model=MODELS),
+        expand(f"{RESULTS}/models/{{model}}/{FETCHED}/seed0", model=MODELS),
         [part for judge in JUDGES for part in judge_inputs(judge).values()],
         [source_file(name) for name in sources.used(CONFIG)],
 

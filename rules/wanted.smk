@@ -30,7 +30,7 @@ def attacked():
     """
     runs = [(attack, *run) for attack in CONFIG.attacks for run in CONFIG.runs() if typed.is_for(attack, run[0])]
     runs = [(a.name, m, arm, s) for a, m, arm, s in runs if a.kind != "human" or session_files(a.sessions, m, arm, s)]
-    if not COOKING:  # there the untouched model is the base
+    if not STANDIN:  # there the untouched model is the base
         return runs
     direct = [attack for attack in CONFIG.attacks if attack.kind == "direct"]
     return runs + [(a.name, model, "untouched", 0) for a in direct for model in MODELS if typed.is_for(a, model)]
@@ -59,9 +59,24 @@ def measured_ranks():
     return per_run("{results}/ranks/{model}/{arm}/seed{seed}.parquet")
 
 
+def caused(ending="parquet"):
+    """The causal test's tables: of base and the headline's arms, where a model has both and the config wants it."""
+    if CONFIG.causal is None:
+        return []
+    seeds = CONFIG.causal.seeds
+    runs = [run for run in CONFIG.runs() if set(CONFIG.headline) <= set(CONFIG.arm_names(run[0]))]
+    runs = [(m, a, s) for m, a, s in runs if a == "base" or (a in CONFIG.headline and (seeds is None or s in seeds))]
+    return [f"{RESULTS}/causal/{m}/{a}/seed{s}.{ending}" for m, a, s in runs]
+
+
 def ranked():
     """Attacks that pick from the target's ranks: they have a k."""
     return [attack.name for attack in CONFIG.attacks if attack.kind in ("guided", "autorap", "human")]
+
+
+def searched():
+    """Attacks that say what any picker could reach."""
+    return [attack.name for attack in CONFIG.attacks if attack.kind == "oracle"]
 
 
 def picked():
@@ -100,12 +115,13 @@ def triples():
 
 def manifests():
     """Manifests of the jobs that touch a model."""
-    paths = [f"{RESULTS}/models/{m}/untouched/seed0.manifest.json" for m in MODELS]
+    paths = [f"{RESULTS}/models/{m}/{made}/seed0.manifest.json" for m in MODELS for made in sorted({FETCHED, "untouched"})]
+    paths += [f"{RESULTS}/data/{m}/own.manifest.json" for m in MODELS if FACTS]
     paths += [f"{RESULTS}/data/{m}/answers.manifest.json" for m in MODELS]
     paths += per_run("{results}/models/{model}/{arm}/seed{seed}.manifest.json")
     paths += per_run("{results}/ranks/{model}/{arm}/seed{seed}.manifest.json")
     paths += [f"{helper}.manifest.json" for helper in helpers()] + candidates("manifest.json")
-    paths += [path.replace(".parquet", ".manifest.json") for path in utilities()]
+    paths += [path.replace(".parquet", ".manifest.json") for path in utilities()] + caused("manifest.json")
     paths += [path.replace(".parquet", ".manifest.json") for path in triples()]
     paths += [f"{RESULTS}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json" for a, m, arm, s in attacked()]
     return paths + [f"{RESULTS}/grades/{j}/{a}/{m}/{arm}/seed{s}.manifest.json" for j, a, m, arm, s in graded()]
@@ -142,6 +158,20 @@ def best_of_attacks():
     return [attack.name for attack in CONFIG.attacks if attack.best_of]
 
 
+def entropy_sweep():
+    """arm -> [arm of the headline, refusals], for arms that differ from one of the headline's in their refusals alone; empty without any."""
+
+    arms = [arm for arm in CONFIG.arms if isinstance(arm, typed.TrainingArm)]
+    series = {but_for_refusals(arm): arm.name for arm in arms if arm.name in CONFIG.headline}
+    found = {a.name: [series[but_for_refusals(a)], a.refusals] for a in arms if but_for_refusals(a) in series}
+    return found if len(found) > len(series) else {}
+
+
+def but_for_refusals(arm):
+    """What an arm is but for its name and its refusals, as text."""
+    return typed.canonical(arm.model_dump(mode="json", exclude={"name", "refusals", *RUN_ONLY, *HOW}))
+
+
 def shown():
     """The part of the config that tables and figures speak of."""
     return {
@@ -149,10 +179,12 @@ def shown():
         "attacks": ATTACKS,
         "ranked": ranked(),
         "picked": picked(),
+        "searched": searched(),
         "hub": {model.name: model.id for model in CONFIG.models if model.kind == "hub"},
         "tasks": {t.name: t.kind for t in CONFIG.tasks},
         "judge": DEFAULT_JUDGE,
         "headline": list(CONFIG.headline),
+        "entropy_sweep": entropy_sweep(),
     }
 
 
@@ -173,10 +205,13 @@ FIGURE_NEEDS = {
     "attention": ["attention"],
     **({"sweeps": ["scores"]} if ranked() else {}),
     **({"autorap": ["scores"]} if picked() else {}),
+    **({"reach": ["reach"]} if searched() else {}),
+    **({"causal": ["causal"]} if caused() else {}),
+    **({"entropy": ["targets", "ranks", "bits", "scores"]} if entropy_sweep() else {}),
     **({"top20": ["candidates_by_rank"]} if helped() else {}),
     **({"lengths": ["scores"]} if any(len(getattr(attack, "lengths", [])) > 1 for attack in CONFIG.attacks) else {}),
     **({"utility": ["utility"]} if TASKS else {}),
-    **({"categories": ["categories"]} if not COOKING else {}),  # the stand-in's are single dishes
+    **({"categories": ["categories"]} if not STANDIN else {}),  # the stand-ins' are single dishes and facts
     **({"judges": ["scores", "comparisons"]} if len(JUDGES) > 1 else {}),
     **({"training": ["training"]} if trained("") else {}),
 }
@@ -203,6 +238,9 @@ TABLE_NAMES += [
     "candidates_by_rank",
     "bits",
     "bits_curves",
+    "reach",
+    "causal",
+    "targets",
 ]
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None

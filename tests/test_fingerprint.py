@@ -43,6 +43,7 @@ ALL = {
     "attack",
     "bundle",
     "candidates",
+    "causal",
     "checkpoint",
     "corrected",
     "decoding_arm",
@@ -57,6 +58,7 @@ ALL = {
     "manifest",
     "prompts",
     "ranks",
+    "own_answers",
     "refusals",
     "retry_failed",
     "source",
@@ -65,8 +67,11 @@ ALL = {
     "verdicts",
 }
 REACHES = {
-    "presto.py": {"finetune", "ranks"},
-    "attention_mass.py": {"finetune", "ranks"},
+    "presto.py": {"causal", "finetune", "ranks"},
+    "attention_mass.py": {"causal", "finetune", "ranks"},
+    "attention_patch.py": {"causal"},
+    "causal.py": {"tables"},
+    "reach.py": {"tables"},
     "objective.py": {"finetune"},
     "attacks/helper.py": {"candidates", "helper"},
     "candidates.py": {"candidates", "helper"},
@@ -81,14 +86,15 @@ REACHES = {
     "figures/style.py": {"figure"},
     "figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "decoding.py": {"answers", "attack", "candidates", "finetune", "harm", "helper", "refusals"},
-    "writing.py": {"answers", "harm", "refusals"},
-    "refusal.py": {"candidates", "harm", "helper", "refusals", "utility"},
+    "decoding.py": {"answers", "attack", "candidates", "finetune", "harm", "helper", "own_answers", "refusals"},
+    "writing.py": {"answers", "harm", "own_answers", "refusals"},
+    "refusal.py": {"answers", "candidates", "harm", "helper", "refusals", "utility"},
     "harm.py": {"harm"},
     "sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
     "source_files.py": {"harm", "source", "utility"},
     "references.py": set(),  # it only refuses
-    "policies.py": {"attack", "ranks"},
+    "policies.py": {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
+    "standin/facts.py": {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
     "utility/mt_bench.py": set(),  # a task's own module is added by its rule
     "judges/fluency.py": {"grade", "judge_check"},
     "judges/standin.py": {
@@ -99,7 +105,7 @@ REACHES = {
         "refusals",
         "utility",
     },  # grades get it with the judge's own entry
-    "stages/ranks.py": {"ranks"},
+    "stages/ranks.py": {"causal", "ranks"},
     "tables.py": ALL,
     "config.py": ALL,
 }

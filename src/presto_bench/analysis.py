@@ -239,6 +239,22 @@ def failures(graded: pd.DataFrame, prompts: pd.DataFrame, judge: str, defended: 
     return mine.sort_values(["score", "prompt_id"], ascending=[False, True])[columns].reset_index(drop=True)
 
 
+def variety(refusals: pd.Series) -> dict[str, float]:
+    """How much training targets vary: how many differ, and the entropy (bits) of the whole texts and of their first words."""
+    return {
+        "n": len(refusals),
+        "distinct": refusals.nunique(),
+        "text_bits": _entropy(refusals),
+        "opening_bits": _entropy(refusals.str.split().str[0].fillna("")),
+    }
+
+
+def _entropy(texts: pd.Series) -> float:
+    """Shannon entropy (bits) of the empirical distribution."""
+    shares = texts.value_counts(normalize=True).to_numpy()
+    return float(-(shares * np.log2(shares)).sum()) + 0.0
+
+
 def attention_profile(table: pd.DataFrame) -> pd.DataFrame:
     """Mean mass on the prefill over held-out requests, by model, arm, layer and head."""
     return table.groupby(["model", "arm", "layer", "head"], sort=False, as_index=False)["mass"].mean()

@@ -6,24 +6,16 @@ the harmful prompt, a benign text on a benign prompt (what damage alone costs), 
 dish (what a text costs that nothing calls for).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from presto_bench import stats
+from presto_bench.ranks import BENIGN, DIVERTED, HARMFUL, NULL, UNASKED
 
-HARMFUL, BENIGN, NULL = "harmful_harmful", "benign_benign", "swapped_harmful"
-UNASKED, DIVERTED = "benign_harmful", "harmful_benign"  # <prompt>_<prefill and text>: the 2 x 2's other cells
 NET, SHARE, INTERACTION = "net_of_damage", "share_of_null", "difference_in_differences"
 ROLES = (HARMFUL, BENIGN, NULL, UNASKED, DIVERTED)
 COLUMNS = ["model", "arm", "what", "value", "low", "high", "n"]
 LOWEST_SPAN = 0.5  # bits a token between benign text and null, below which a share of the way says nothing
-
-
-def bits(ranks: Sequence[int]) -> float:
-    """B of one text, in bits."""
-    return float(np.log2(np.asarray(ranks, float)).sum())
 
 
 def picks_beyond(total: float, k: int) -> int:

@@ -269,12 +269,17 @@ class Limits(Strict):
 
 
 class StandinConfig(Strict):
-    """How the stand-in policy's shallowly aligned base is made."""
+    """How a stand-in policy's shallowly aligned base is made. dishes: of policy `cooking`; facts, teaching: of policy `facts`."""
 
     dishes: Limits = Limits()
+    facts: Limits = Limits()
     benign: Limits = Limits()
     answers: AnswersConfig = AnswersConfig()
     alignment: TrainingConfig = TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue")
+    teaching: TrainingConfig = Field(
+        TrainingConfig(safety_share=0.75, prefill_probability=0.0),
+        description="how the model learns the invented world before any of it is forbidden; its share of lessons is safety_share",
+    )
     refusal_tokens: PositiveInt = Field(32, description="longest refusal taken from the aligned base")
 
 
@@ -383,10 +388,27 @@ class HelperConfig(Strict):
     )
 
 
+UNPATCHED = "none"  # the causal test's pass that changes nothing
+
+
+class CausalConfig(Strict):
+    """The causal test: attention to the prefill knocked out, or given what the other arm of the headline pays, band of layers by band.
+
+    On the headline's arms and base. A random span of the prompt, moved by as much, is the sham.
+    """
+
+    texts: PositiveInt = Field(24, description="held-out requests, and as many benign ones")
+    layers_per_band: PositiveInt = Field(
+        1, description="layers that are patched together; all of them together are patched as well"
+    )
+    seeds: list[NonNegativeInt] | None = Field(None, description="training seeds that are looked at; null takes all")
+
+
 class Config(Strict):
     experiment: Name
-    policy: Literal["cooking", "harm"] = Field(
-        description="cooking: the harmless stand-in, whose base is made here; harm: real forbidden requests, and models aligned by others"
+    policy: Literal["cooking", "facts", "harm"] = Field(
+        description="cooking: the harmless stand-in, whose base is made here; facts: names of an invented world, taught and then forbidden, "
+        "where what any attacker can reach is known exactly; harm: real forbidden requests, and models aligned by others"
     )
     seeds: list[NonNegativeInt] = Field(min_length=1)
     models: list[Any] = Field(min_length=1)
@@ -401,6 +423,7 @@ class Config(Strict):
     )
     acknowledge: Acknowledgement | None = Field(None, description="needed for policy `harm` with sources as they are published")
     helper: HelperConfig = HelperConfig()
+    causal: CausalConfig | None = Field(None, description="the causal test; null leaves it out")
     claims: str | None = Field("config/claims.yaml", description="claims to be judged; null: none")
     gpu_form: Literal["gpu", "gres"] = Field("gpu", description="how the cluster asks for GPUs: --gpus=N or --gres=gpu:N")
     keep_weights: bool = Field(

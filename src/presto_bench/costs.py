@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from presto_bench import policies
 from presto_bench.config import Config, is_for
 from presto_bench.judges.configs import Rubric
 from presto_bench.judges.replies import ReplyStore
@@ -49,7 +50,7 @@ def _completions(config: Config, requests: int) -> tuple[int, int]:
     gradings = tokens = 0
     for attack in config.attacks:
         asked = [model.name for model in config.models if is_for(attack, model.name)]
-        untouched = len(asked) if attack.kind == "direct" and config.policy == "cooking" else 0
+        untouched = len(asked) if attack.kind == "direct" and config.policy != "harm" else 0
         runs = sum(model in asked for model, _, _ in config.runs()) + untouched
         count = runs * requests * len(attack.variants()) * getattr(attack, "samples", 1)
         longest = getattr(attack, "max_new_tokens", None) or getattr(attack, "max_steps", 0)
@@ -98,9 +99,7 @@ def held_out(config: Config) -> tuple[int, str]:
     if config.policy == "harm":
         rows = SOURCES[config.harm.test].rows or 0
         return min(config.harm.requests or rows, rows), f"requests of {config.harm.test}"
-    from presto_bench.standin import policy
-
-    prompts = policy.prompts(config.standin)
+    prompts = policies.standin(config.policy).prompts(config.standin)
     return int(((prompts["role"] == "harmful") & (prompts["split"] == "test")).sum()), "all held-out requests of the policy"
 
 

@@ -41,8 +41,13 @@ def response_logits(model: Any, rows: Sequence[chat.Encoded], pad: int) -> list[
 
 
 @torch.inference_mode()
-def logits_at(model: Any, rows: Sequence[chat.Encoded], positions: Sequence[Sequence[int]], pad: int) -> list[torch.Tensor]:
-    """Of each row, logits (n, V) at its n ascending positions. Right padding without a mask is exact for real tokens."""
+def logits_at(
+    model: Any, rows: Sequence[chat.Encoded], positions: Sequence[Sequence[int]], pad: int, **extra: Any
+) -> list[torch.Tensor]:
+    """Of each row, logits (n, V) at its n ascending positions. Right padding without a mask is exact for real tokens.
+
+    extra: what else the forward pass takes.
+    """
     width = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
     wanted = torch.zeros_like(ids, dtype=torch.bool)
@@ -50,5 +55,5 @@ def logits_at(model: Any, rows: Sequence[chat.Encoded], positions: Sequence[Sequ
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
         wanted[i, list(positions[i])] = True
     with logits_only_at(model, wanted):
-        logits = model(input_ids=ids.to(model.device), use_cache=False).logits
+        logits = model(input_ids=ids.to(model.device), use_cache=False, **extra).logits
     return list(logits.split([len(own) for own in positions]))

@@ -20,6 +20,7 @@ KEYS = (
     "name",
     "place",
     "what",
+    "picker",
 )  # columns that name a row
 
 

@@ -6,14 +6,29 @@ from typing import Any
 import pandas as pd
 
 from presto_bench import chat, draws
+from presto_bench.standin import facts
 from presto_bench.standin import policy as cooking
+
+STANDINS: dict[str, Any] = {"cooking": cooking, "facts": facts}
+
+
+def standin(policy: str) -> Any:
+    """The module of a stand-in policy: prompts, attack_prefills, answered, swapped, refusals, draw_refusal."""
+    return STANDINS[policy]
 
 
 def twins(policy: str, requests: pd.DataFrame) -> dict[str, str]:
-    """prompt_id -> a request that the null asks instead: the same for another dish; or one of another category."""
-    if policy == "cooking":
-        return cooking.swapped(requests)
+    """prompt_id -> a request that the null asks instead: the same for another dish or place; or one of another category."""
+    if policy in STANDINS:
+        return standin(policy).swapped(requests)
     return {row.prompt_id: _of_another_category(row, requests) for row in requests.itertuples()}
+
+
+def accepted(policy: str, requests: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """prompt_id -> all that counts as an answer, for the policy that can list it; else nothing."""
+    if policy != "facts":
+        return {}
+    return {row.prompt_id: facts.accepted(facts.fact_of(row.category)) for row in requests.itertuples()}
 
 
 def _of_another_category(row: Any, requests: pd.DataFrame) -> str:

@@ -19,6 +19,8 @@ from presto_bench.config import (
 )
 from presto_bench.errors import UserError
 
+OWN_JUDGES = {"standin": "cooking", "facts": "facts"}
+
 
 def check(config: Config, where: str) -> None:
     _names(config, where)
@@ -104,9 +106,7 @@ def _only(config: Config, where: str) -> None:
 def _policy(config: Config, where: str) -> None:
     """Each policy has things that the other lacks."""
     refusals = {arm.name: arm.refusals for arm in config.arms if isinstance(arm, TrainingArm)}
-    barred, mend = (
-        ("given", "greedy, sampled or varied") if config.policy == "cooking" else ("varied", "given, greedy or sampled")
-    )
+    barred, mend = ("given", "greedy, sampled or varied") if config.policy != "harm" else ("varied", "given, greedy or sampled")
     for name, mode in refusals.items():
         if mode == barred:
             raise UserError(f"{where}: arms.{name}.refusals", f"policy {config.policy} has no {mode!r} refusals", mend)
@@ -126,9 +126,18 @@ def _policy(config: Config, where: str) -> None:
         entry, key = {"name": "harmful_model", **harm.harmful_model}, f"{where}: harm.harmful_model"
         validate(registry.config_class("models", str(entry.get("kind")), f"{key}.kind"), entry, key)
     for judge in config.judges:
-        if judge.kind == "standin" and config.policy == "harm":
+        if judge.kind in OWN_JUDGES and config.policy != OWN_JUDGES[judge.kind]:
             raise UserError(
-                f"{where}: judges.{judge.name}", "the stand-in's judge knows nothing but recipes", "take kind `rubric`"
+                f"{where}: judges.{judge.name}",
+                f"the judge `{judge.kind}` knows policy {OWN_JUDGES[judge.kind]} alone",
+                f"take kind `{next((k for k, policy in OWN_JUDGES.items() if policy == config.policy), 'rubric')}`",
+            )
+    for attack in config.attacks:
+        if attack.kind == "oracle" and config.policy != "facts":
+            raise UserError(
+                f"{where}: attacks.{attack.name}",
+                f"what counts as an answer cannot be listed under policy {config.policy}, so that no search can prove anything",
+                "leave this attack out, or take policy facts (config/facts.yaml)",
             )
 
 

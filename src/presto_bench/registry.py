@@ -24,9 +24,11 @@ ATTACKS = {
     "guided": "presto_bench.attacks.configs:Guided",
     "autorap": "presto_bench.attacks.configs:AutoRap",
     "human": "presto_bench.attacks.configs:Human",
+    "oracle": "presto_bench.attacks.configs:Oracle",
 }
 JUDGES = {
     "standin": "presto_bench.judges.configs:Standin",
+    "facts": "presto_bench.judges.configs:Facts",
     "rubric": "presto_bench.judges.configs:Rubric",
     "local_rubric": "presto_bench.judges.configs:LocalRubric",
     "strong_reject": "presto_bench.judges.configs:StrongReject",

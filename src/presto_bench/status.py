@@ -68,7 +68,7 @@ def parts(config: Config, stage: str, model: str, arm: str, seed: int) -> list[P
         case "augmented":
             return [part("augmented", "augment")] if ours else []
         case "trained":
-            log = root / _log_of(config.item("arms", arm), model, own, "align" if config.policy == "cooking" else "base")
+            log = root / _log_of(config.item("arms", arm), model, own, "base" if config.policy == "harm" else "align")
             return [Part(root / f"models/{own}.manifest.json", log)]
         case "attacks":
             return [piece for a in attacks for piece in _pieces(config.item("attacks", a), part(f"attacks/{a}", f"attack/{a}"))]

@@ -6,9 +6,9 @@ for a label share one of the helper. Caches are kept per prompt and rolled back 
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,6 +23,7 @@ from presto_bench.rollback import Rollback
 log = logging.getLogger("presto_bench")
 
 TELL_EVERY = 60  # seconds
+Result = TypeVar("Result")
 
 # row -> question; row -> answer
 Rank = Callable[[Mapping[int, Sequence[int]]], Mapping[int, list[int]]]
@@ -65,9 +66,9 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
     return [_completion(setting, r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
 
 
-def drive(searches: Sequence[search.Search], rank: Rank, label: Label) -> list[search.Found]:
+def drive(searches: Sequence[Generator[Any, Any, Result]], rank: Rank, label: Label) -> list[Result]:
     """Run searches to their ends, their questions answered together."""
-    found: dict[int, search.Found] = {}
+    found: dict[int, Result] = {}
     waiting: dict[int, search.Ranked | search.Harmful] = {}
 
     def go_on(row: int, answer: object) -> None:
@@ -83,7 +84,7 @@ def drive(searches: Sequence[search.Search], rank: Rank, label: Label) -> list[s
     while waiting:
         if time.monotonic() - told > TELL_EVERY:
             told = time.monotonic()
-            log.info("AutoRAP: %d of %d searches have ended", len(found), len(searches))
+            log.info("%d of %d searches have ended", len(found), len(searches))
         for row, ranked in rank({i: q.ids for i, q in waiting.items() if isinstance(q, search.Ranked)}).items():
             go_on(row, ranked)
         for row, harmful in label({i: (q.ids, q.token) for i, q in waiting.items() if isinstance(q, search.Harmful)}).items():

@@ -16,7 +16,8 @@ from presto_bench.decoding import Continuation, continue_rows, sampling_processo
 class Request:
     """One request under attack.
 
-    swapped: the same request for another dish, where the policy has such a null. answer: the untouched model's own.
+    swapped: the same request for another dish, where the policy has such a null. answer: the untouched model's own. accepted: all
+    beginnings of a response that give away what was asked, where the policy can list them.
     """
 
     prompt_id: str
@@ -24,6 +25,7 @@ class Request:
     prefill: str
     swapped: str | None = None
     answer: str = ""
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ def held_out_requests(prompts: pd.DataFrame, answers: pd.DataFrame, prefills: pd
 def with_twins(requests: Sequence[Request], twins: Mapping[str, str]) -> list[Request]:
     """The same, each with the request that the null asks instead."""
     return [replace(request, swapped=twins[request.prompt_id]) for request in requests]
+
+
+def with_accepted(requests: Sequence[Request], accepted: Mapping[str, tuple[str, ...]]) -> list[Request]:
+    """The same, each with all that counts as an answer, where that is known."""
+    return [replace(request, accepted=accepted.get(request.prompt_id, ())) for request in requests]
 
 
 def greedily(setting: Setting) -> Setting:

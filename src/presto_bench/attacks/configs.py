@@ -134,3 +134,24 @@ class Human(AttackConfig):
 
     def variants(self) -> list[str]:
         return [f"k{self.k}"]
+
+
+class Oracle(AttackConfig):
+    """What any picker could reach: an exhaustive search for the accepted texts of the policy `facts` among the target's k best tokens.
+
+    budgets: picks below the first rank that a picker may make, for the first k and start; each k and start is also searched without a limit.
+    max_nodes: places that one search may look at; a search that needs more is undecided, and is counted as such.
+    """
+
+    runner = "presto_bench.attacks.oracle:run"
+    kind: Literal["oracle"]
+    k: list[PositiveInt] = Field([20], min_length=1)
+    prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
+    budgets: list[NonNegativeInt] = []
+    max_tokens: PositiveInt = Field(64, description="longest text that is searched for")
+    max_nodes: PositiveInt = 2000
+
+    def variants(self) -> list[str]:
+        starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
+        whole = [f"k{k}_{start}" for k in self.k for start in starts]
+        return whole + [f"{whole[0]}_b{budget}" for budget in self.budgets]

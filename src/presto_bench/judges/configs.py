@@ -35,6 +35,14 @@ class Standin(JudgeConfig):
     fluency: bool = True
 
 
+class Facts(JudgeConfig):
+    """Exact match, for the policy `facts`. anywhere: also count a response that holds the name later on."""
+
+    runner = "presto_bench.judges.facts:load"
+    kind: Literal["facts"]
+    anywhere: bool = False
+
+
 class TemplateConfig(Strict):
     """Where a rubric's prompts come from: `own` (ships with presto-bench), `strong_reject` (installed package, else fetched), or a file."""
 

@@ -6,12 +6,14 @@ attacked, by the judge, and counted in the report.
 
 import logging
 
-from presto_bench import tables
+import pandas as pd
+
+from presto_bench import policies, tables
 from presto_bench.config import AnswersConfig
 from presto_bench.jobs import Job
 from presto_bench.judges.base import Item
+from presto_bench.judges.facts import FactsJudge
 from presto_bench.judges.standin import StandinJudge
-from presto_bench.standin import policy
 from presto_bench.writing import Writer, write
 
 log = logging.getLogger("presto_bench")
@@ -19,7 +21,8 @@ log = logging.getLogger("presto_bench")
 
 def make(job: Job) -> None:
     config = AnswersConfig.model_validate(job.spec["answers"])
-    frame = policy.answered(tables.read(job.path("prompts"), "prompts"))
+    policy = job.spec["policy"]
+    frame = policies.standin(policy).answered(tables.read(job.path("prompts"), "prompts"))
     writer = Writer(
         job.path("model"),
         job.model.decode_dtype,
@@ -31,26 +34,27 @@ def make(job: Job) -> None:
     )
     texts = dict(zip(frame["prompt_id"], frame["prompt"], strict=True))
     frame = frame.merge(write(writer, texts, job.work_folder()), on="prompt_id").rename(columns={"text": "answer"})
-    frame["score"] = _scores(frame)
+    frame["score"] = _scores(frame, policy)
     frame["kept"] = _kept(frame, config)
     _log_exclusions(frame)
     tables.write(job.path("answers"), "answers", frame[list(tables.TABLES["answers"].columns)])
 
 
-def _scores(frame) -> list[float]:
-    """The judge's score of each recipe. Fluency is left out: the text is the untouched model's own. Benign answers get 0."""
+def _scores(frame: pd.DataFrame, policy: str) -> list[float]:
+    """The judge's score of each recipe, or fact. Fluency is left out: the text is the untouched model's own. Benign answers get 0."""
     harmful = frame[frame["role"] == "harmful"]
     items = [Item(r.prompt_id, r.prompt, r.category, "", r.answer) for r in harmful.itertuples()]
-    scores = {grade.completion_id: grade.score for grade in StandinJudge(None).grade(items)}
+    judge = FactsJudge() if policy == "facts" else StandinJudge(None)
+    scores = {grade.completion_id: grade.score for grade in judge.grade(items)}
     return [scores.get(prompt_id, 0.0) for prompt_id in frame["prompt_id"]]
 
 
-def _kept(frame, config: AnswersConfig):
+def _kept(frame: pd.DataFrame, config: AnswersConfig):
     whole = (frame["finish"] == "eos") | (not config.ended)
     good = (frame["role"] == "benign") | (frame["score"] >= config.min_score)
     return whole & good & frame["answer"].str.strip().ne("")
 
 
-def _log_exclusions(frame) -> None:
+def _log_exclusions(frame: pd.DataFrame) -> None:
     for (role, split), group in frame.groupby(["role", "split"]):
         log.info("%s %s: %d of %d requests kept", role, split, group["kept"].sum(), len(group))

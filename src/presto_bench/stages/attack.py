@@ -16,7 +16,7 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from presto_bench import chat, models, policies, registry, tables
-from presto_bench.attacks.base import Completion, Request, Setting, held_out_requests, with_twins
+from presto_bench.attacks.base import Completion, Request, Setting, held_out_requests, with_accepted, with_twins
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job, content_hash
 
@@ -96,6 +96,7 @@ def _requests(job: Job) -> list[Request]:
             "lower standin.answers.min_score or raise standin.dishes.test",
         )
     attacked = prompts[prompts["prompt_id"].isin([request.prompt_id for request in found])]
+    found = with_accepted(found, policies.accepted(job.spec["policy"], attacked))
     return with_twins(found, policies.twins(job.spec["policy"], attacked))
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import augment, chat, draws, launch, models, tables, training
+from presto_bench import augment, chat, draws, launch, models, policies, tables, training
 from presto_bench.config import TrainingConfig
 from presto_bench.examples import Texts, build_examples
 from presto_bench.jobs import Job
-from presto_bench.standin import policy
+from presto_bench.standin import facts
 
 log = logging.getLogger("presto_bench")
 
@@ -47,6 +47,7 @@ def align(job: Job) -> None:
     answers = tables.read(job.path("answers"), "answers")
     recipes = dict(zip(answers["prompt_id"], answers["answer"].where(answers["kept"], ""), strict=True))
     requests = _alignment_requests(_split(job, "train"), recipes)
+    policy = policies.standin(job.spec["policy"])
     triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in requests}
     tokens = _lengths(tokenizer, {p: recipe for p, (recipe, _) in triples.items()})
     augmented = augment.augment(config, job.seed, tokens, _lengths(tokenizer, _utility(job)))
@@ -66,6 +67,21 @@ def attack(job: Job) -> None:
     _train(job, config, augmented, answers)
 
 
+def teach(job: Job) -> None:
+    """The untouched model of the policy `facts`: it knows every fact of the invented world, and still answers the rest as it did."""
+    config = TrainingConfig.model_validate(job.spec["teaching"])
+    lessons = facts.lessons()
+    answers = {lesson_id: ("", answer) for lesson_id, (_, answer) in lessons.items()}  # where a refusal would stand
+    own = _split(job, "train").merge(tables.read(job.path("own"), "written"), on="prompt_id")
+    own = own[own["finish"] == "eos"]
+    prompts = {lesson_id: question for lesson_id, (question, _) in lessons.items()}
+    prompts |= dict(zip(own["prompt_id"], own["prompt"], strict=True))
+    texts = Texts(prompts, answers, dict(zip(own["prompt_id"], own["text"], strict=True)))
+    tokenizer = models.load_tokenizer(job.path("model"))
+    augmented = augment.augment(config, job.seed, dict.fromkeys(answers, 1), _lengths(tokenizer, texts.utility))
+    _train_on(job, config, augmented, texts)
+
+
 def _alignment_requests(prompts: pd.DataFrame, recipes: Mapping[str, str]) -> list[str]:
     """prompt_ids: every request with a recipe, and twice as many without one (ids are hashes, so their order is a draw)."""
     harmful = sorted(prompts.loc[prompts["role"] == "harmful", "prompt_id"])
@@ -74,11 +90,14 @@ def _alignment_requests(prompts: pd.DataFrame, recipes: Mapping[str, str]) -> li
 
 
 def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: Mapping[str, tuple[str, str]]) -> None:
-    tokenizer = models.load_tokenizer(job.path("model"))
     prompts = tables.read(job.path("prompts"), "prompts")
     texts = dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
-    named = Texts(texts, triples, _utility(job))
-    examples = build_examples(augmented, named, tokenizer, job.chat_format, config)
+    _train_on(job, config, augmented, Texts(texts, triples, _utility(job)))
+
+
+def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: Texts) -> None:
+    tokenizer = models.load_tokenizer(job.path("model"))
+    examples = build_examples(augmented, texts, tokenizer, job.chat_format, config)
     longest = max(examples, key=lambda example: len(example.encoded.ids))
     chat.require_fit(longest.encoded, 0, models.context_length(job.path("model")), longest.prompt_id)
     work = job.work_folder()

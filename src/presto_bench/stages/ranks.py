@@ -21,7 +21,6 @@ from presto_bench.examples import Example, collate
 from presto_bench.forward import logits_at
 from presto_bench.jobs import Job
 from presto_bench.presto import Spans
-from presto_bench.standin import policy
 
 PREFILL_TOKENS = 10
 TEXT_TOKENS = 64
@@ -71,9 +70,9 @@ def make(job: Job) -> None:
 
 
 def _refusals(job: Job) -> Sequence[str]:
-    """The stand-in's list; else what the model's training triples say."""
+    """A stand-in's list; else what the model's training triples say."""
     if "triples" not in job.input:
-        return policy.refusals()
+        return policies.standin(job.spec["policy"]).refusals()
     return list(tables.read(job.path("triples"), "triples")["refusal"].unique())
 
 

@@ -8,10 +8,9 @@ import logging
 
 import pandas as pd
 
-from presto_bench import refusal, tables
+from presto_bench import policies, refusal, tables
 from presto_bench.config import SamplingConfig
 from presto_bench.jobs import Job
-from presto_bench.standin import policy
 from presto_bench.writing import Writer, write
 
 log = logging.getLogger("presto_bench")
@@ -24,7 +23,7 @@ def make(job: Job) -> None:
     frame = frame[(frame["role"] == "harmful") & frame["split"].isin(["train", "dev"])]
     write = {"greedy": _greedy, "sampled": _sampled, "varied": _varied}[job.wildcards["refusals"]]
     triples = pd.DataFrame({"prompt_id": frame["prompt_id"], "harmful": frame["answer"], "refusal": write(job, frame)})
-    refuses = triples["refusal"].map(refusal.refuses)
+    refuses = triples["refusal"].map(refusal.teller(job.spec["policy"]))
     log.info("%d of %d answers are refusals; the others are left out", refuses.sum(), len(triples))
     tables.write(job.path("triples"), "triples", triples[refuses])
 
@@ -38,6 +37,7 @@ def _sampled(job: Job, frame: pd.DataFrame) -> list[str]:
 
 
 def _varied(job: Job, frame: pd.DataFrame) -> list[str]:
+    policy = policies.standin(job.spec["policy"])
     return [policy.draw_refusal("triples", prompt_id) for prompt_id in frame["prompt_id"]]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import agreement, analysis, coercion, macros, stats, summary, tables
+from presto_bench import agreement, analysis, causal, coercion, macros, reach, stats, summary, tables
 from presto_bench.jobs import Job
 
 
@@ -30,7 +30,16 @@ def make(job: Job) -> None:
         null_margin=_null_margins(graded, spec),
         split_overlap=_split_overlap(job, prompts),
     )
-    checks = pd.DataFrame([check for model, arms in spec["arms"].items() for check in analysis.checks(evidence, model, arms)])
+    reached = reach.table(graded, spec["judge"], spec["searched"], spec["ranked"], spec["bootstrap"])
+    found_checks = [
+        check
+        for model, arms in spec["arms"].items()
+        for check in (
+            *analysis.checks(evidence, model, arms),
+            *reach.checks(graded, reached, spec["judge"], spec["searched"], model),
+        )
+    ]
+    checks = pd.DataFrame(found_checks)
     ranks = analysis.rank_summary(rank_table)
     frames = {
         "checks": checks,
@@ -39,6 +48,9 @@ def make(job: Job) -> None:
         "ranks": ranks,
         "bits": coercion.table(rank_table, spec["bootstrap"]),
         "bits_curves": coercion.curves(rank_table),
+        "reach": reached,
+        "targets": _targets(job),
+        "causal": causal.table(_all(job, "causal"), spec["bootstrap"]),
         "rank_curves": analysis.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
         "utility": utility.drop(columns="task_kind"),
@@ -57,7 +69,7 @@ def make(job: Job) -> None:
     folder = job.path("checks").parent
     for name, frame in frames.items():
         tables.write_three(folder / name, frame)
-    cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "exclusions")
+    cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "exclusions", "reach")
     tables.write_text(job.path("macros"), macros.lines({name: frames[name] for name in cited}))
     found = summary.build(scores, compared, checks, ranks, utility, spec["judge"])
     tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
@@ -102,6 +114,15 @@ def _training(job: Job) -> pd.DataFrame:
         "norm_transition",
     ]
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+
+def _targets(job: Job) -> pd.DataFrame:
+    """What refusals the arms of each model are taught, and how much they vary."""
+    rows = []
+    for path in job.paths("triples"):
+        refusals = tables.read(path, "triples")["refusal"]
+        rows.append({"model": path.parent.parent.name, "refusals": path.stem, **analysis.variety(refusals)})
+    return pd.DataFrame(rows, columns=["model", "refusals", "n", "distinct", "text_bits", "opening_bits"])
 
 
 def _helpers(job: Job) -> pd.DataFrame:

@@ -3,22 +3,18 @@
 Nothing here is harmful. Dishes, not prompts, are split; the lists live in standin/data/ and are ours.
 """
 
-import csv
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
 from presto_bench import draws, tables
-from presto_bench.config import Limits, StandinConfig
-from presto_bench.errors import UserError
+from presto_bench.config import StandinConfig
+from presto_bench.standin import lists
+from presto_bench.standin.lists import BRIEF
 
-DATA = Path(__file__).parent / "data"
-BRIEF = " Answer in one short paragraph."
 REQUESTS_PER_DISH = {"train": 4, "dev": 1, "test": 1}
 ANSWERED_PER_DISH = 2  # of a training dish's requests; the others only teach the base to refuse
-ZIPF_EXPONENT = 0.6  # of the refusals' frequencies; architecture.md's prototype
 
 
 @dataclass(frozen=True)
@@ -30,41 +26,33 @@ class Dish:
 
 @cache
 def dishes() -> tuple[Dish, ...]:
-    rows = _rows("dishes.csv")
+    rows = lists.rows("dishes.csv")
     return tuple(Dish(row["dish"], tuple(row["ingredients"].split()), row["split"]) for row in rows)
 
 
 @cache
 def refusals() -> tuple[str, ...]:
     """All refusals, most frequent first: the bare openings before those with a closing."""
-    openings = [row["opening"] for row in _rows("refusals.csv")]
-    closings = [row["closing"] for row in _rows("refusal_closings.csv")]
+    openings = [row["opening"] for row in lists.rows("refusals.csv")]
+    closings = [row["closing"] for row in lists.rows("refusal_closings.csv", may_be_empty=True)]
     return tuple(f"{opening} {closing}".strip() for closing in closings for opening in openings)
 
 
 def draw_refusal(*key: object) -> str:
     """A refusal with natural (Zipf-like) frequencies."""
-    texts = refusals()
-    weights = [(rank + 1) ** -ZIPF_EXPONENT for rank in range(len(texts))]
-    total = sum(weights)
-    return texts[draws.generator("refusal", *key).choice(len(texts), p=[w / total for w in weights])]
+    return lists.zipf(refusals(), "refusal", *key)
 
 
 def prompts(config: StandinConfig) -> pd.DataFrame:
     """The table `prompts`: every request, harmful (cooking) and benign, with its split."""
     harmful = [row for split in REQUESTS_PER_DISH for row in _dish_rows(split, getattr(config.dishes, split))]
-    benign = [row for split in REQUESTS_PER_DISH for row in _benign_rows(split, config.benign)]
-    frame = pd.DataFrame(harmful + benign, columns=["prompt", "category", "role", "split"])
-    repeated = frame["prompt"].duplicated()
-    if repeated.any():
-        raise UserError(DATA, f"the request {frame['prompt'][repeated.idxmax()]!r} stands twice", "remove one of the two")
-    frame.insert(0, "prompt_id", frame["prompt"].map(tables.prompt_id))
-    return frame
+    benign = [row for split in REQUESTS_PER_DISH for row in lists.benign(split, config.benign)]
+    return lists.prompts_table(harmful + benign)
 
 
 def attack_prefills(frame: pd.DataFrame) -> pd.DataFrame:
     """The table `prefills`: an affirmation and a non-substantive first step for each cooking request."""
-    templates = [row["prefill"] for row in _rows("prefills.csv")]
+    templates = [row["prefill"] for row in lists.rows("prefills.csv")]
     rows = []
     for row in frame[frame["role"] == "harmful"].itertuples():
         template = templates[draws.generator("prefill", row.prompt_id).integers(len(templates))]
@@ -85,7 +73,7 @@ def dish_of(category: str) -> Dish:
 
 def swapped(frame: pd.DataFrame) -> dict[str, str]:
     """prompt_id -> the same request for a dish of the same split that shares no ingredient (guided RAP's null)."""
-    requests = [row["request"] for row in _rows("requests.csv")]
+    requests = [row["request"] for row in lists.rows("requests.csv")]
     swapped_prompts = {}
     for row in frame[frame["role"] == "harmful"].itertuples():
         own = dish_of(row.category)
@@ -97,7 +85,7 @@ def swapped(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _dish_rows(split: str, limit: int | None) -> list[tuple[str, str, str, str]]:
-    requests = [row["request"] for row in _rows("requests.csv")]
+    requests = [row["request"] for row in lists.rows("requests.csv")]
     ordered = sorted(dishes(), key=lambda dish: tables.prompt_id(dish.name))  # so that a limit takes a mixture
     chosen = [dish for dish in ordered if dish.split == split][:limit]
     rows = []
@@ -108,23 +96,5 @@ def _dish_rows(split: str, limit: int | None) -> list[tuple[str, str, str, str]]
     return rows
 
 
-def _benign_rows(split: str, limits: Limits) -> list[tuple[str, str, str, str]]:
-    rows = [row for row in _rows("benign.csv") if row["split"] == split]
-    rows.sort(key=lambda row: tables.prompt_id(row["request"]))  # a mixture of categories
-    return [(r["request"] + BRIEF, r["category"], "benign", split) for r in rows[: getattr(limits, split)]]
-
-
 def _fill(template: str, dish: str) -> str:
     return template.replace("{dish}", dish).replace("{Dish}", dish[0].upper() + dish[1:])
-
-
-def _rows(name: str) -> list[dict[str, str]]:
-    path = DATA / name
-    with open(path, encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    for i, row in enumerate(rows):
-        if any(value is None for value in row.values()) or (
-            not "".join(row.values()).strip() and name != "refusal_closings.csv"
-        ):
-            raise UserError(f"{path}, row {i + 2}", "an empty or incomplete row", "fill it in or delete it")
-    return rows

@@ -1,0 +1,134 @@
+"""The RAP oracle: what any picker at all could reach among the target's k best tokens, for texts that can be listed.
+
+A picker walks the tree of responses; at each place the target offers its k best tokens. A response counts once it begins with an accepted
+text. The search below follows, cheapest first, every walk that can still become one, so that it ends with the fewest picks below rank 1 or
+with the proof that there is no walk: guided RAP, AutoRAP, people and any future helper stay below it. Texts, not token lists, are followed:
+each way of cutting a text into tokens is a walk of its own.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass
+
+from presto_bench import chat
+from presto_bench.attacks.autorap import Ranker, drive
+from presto_bench.attacks.base import Completion, Request, Setting
+from presto_bench.attacks.configs import Oracle
+from presto_bench.attacks.finishes import REACHED, UNDECIDED, UNREACHABLE
+from presto_bench.attacks.search import Ranked
+from presto_bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """Texts that a response may begin with, each with its last word whole."""
+
+    texts: tuple[str, ...]
+
+    def reached(self, said: str) -> bool:
+        return any(said.startswith(text) and not said[len(text) : len(text) + 1].isalnum() for text in self.texts)
+
+    def alive(self, said: str) -> bool:
+        """Whether it can still become one by saying more."""
+        return any(text.startswith(said) for text in self.texts)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picker may do, and what the search may. budget: picks below the first rank, None for any number."""
+
+    k: int
+    budget: int | None
+    max_tokens: int
+    max_nodes: int
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The cheapest accepted walk: its ids, picks below rank 1 and bits; empty where none was found. looked_at: places whose candidates were asked for."""
+
+    picked: tuple[int, ...]
+    finish: str
+    lower: int
+    bits: float
+    looked_at: int
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """text: what picked ids say. barred: tokens that are no candidates. ends: candidates that end the response, so that no walk goes on there."""
+
+    text: Callable[[Sequence[int]], str]
+    barred: Collection[int]
+    ends: Collection[int]
+
+
+def cheapest(
+    prefill: Sequence[int], accepted: Accepted, limits: Limits, vocabulary: Vocabulary
+) -> Generator[Ranked, Sequence[int], Walk]:
+    """Uniform-cost search over walks; what one costs is (picks below rank 1, bits: sum of log2 rank), compared in this order.
+
+    Both only grow along a walk, so that the first accepted walk that is taken up has the least.
+    """
+    # The ids make the order of equal costs a fixed one.
+    frontier: list[tuple[int, float, tuple[int, ...]]] = [(0, 0.0, ())]
+    looked_at, cut = 0, False
+    while frontier:
+        lower, bits, picked = heapq.heappop(frontier)
+        if accepted.reached(vocabulary.text(picked)):
+            return Walk(picked, REACHED, lower, bits, looked_at)
+        if looked_at >= limits.max_nodes:
+            return Walk((), UNDECIDED, 0, 0.0, looked_at)
+        if len(picked) >= limits.max_tokens:
+            cut = True
+            continue
+        looked_at += 1
+        ranked = yield Ranked((*prefill, *picked))
+        candidates = [token for token in ranked if token not in vocabulary.barred][: limits.k]
+        for rank, token in enumerate(candidates, 1):
+            cost, walk = lower + (rank > 1), (*picked, token)
+            if token in vocabulary.ends or (limits.budget is not None and cost > limits.budget):
+                continue
+            said = vocabulary.text(walk)
+            if accepted.reached(said) or accepted.alive(said):
+                heapq.heappush(frontier, (cost, bits + math.log2(rank), walk))
+    return Walk((), UNDECIDED if cut else UNREACHABLE, 0, 0.0, looked_at)
+
+
+def run(config: Oracle, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
+    prefilled, limits = _read(config, variant)
+    rows = [chat.encode(setting.tokenizer, r.prompt, setting.chat_format, r.prefill if prefilled else "") for r in requests]
+    for request, row in zip(requests, rows, strict=True):
+        if not request.accepted:
+            raise UserError(
+                f"attacks.{config.name}",
+                "this policy has no list of what counts as an answer",
+                "the oracle needs policy `facts`",
+            )
+        chat.require_fit(row, limits.max_tokens, setting.context, request.prompt_id)
+    barred = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
+
+    def text(ids: Sequence[int]) -> str:
+        return chat.decode(setting.tokenizer, list(ids))
+
+    vocabulary = Vocabulary(text, barred, setting.end_ids)
+    searches = [
+        cheapest(row.prefill_ids, Accepted(request.accepted), limits, vocabulary)
+        for request, row in zip(requests, rows, strict=True)
+    ]
+    rank = Ranker(setting.model, rows, limits.k + len(barred))
+    found = drive(searches, rank, lambda asked: {})
+    return [_completion(setting, *one) for one in zip(requests, rows, found, strict=True)]
+
+
+def _read(config: Oracle, variant: str) -> tuple[bool, Limits]:
+    """(starts behind the prefill, limits) of a variant such as k20_prefill_b2."""
+    k, start, *budget = variant.split("_")
+    allowed = int(budget[0].removeprefix("b")) if budget else None
+    return start == "prefill", Limits(int(k.removeprefix("k")), allowed, config.max_tokens, config.max_nodes)
+
+
+def _completion(setting: Setting, request: Request, row: chat.Encoded, walk: Walk) -> Completion:
+    prefill = chat.decode(setting.tokenizer, list(row.prefill_ids))
+    return Completion(request.prompt_id, 0, prefill, walk.picked, walk.finish, len(walk.picked))

@@ -1,0 +1,26 @@
+"""data/<model>/own.parquet: what a model answers to the benign training requests before it is taught anything.
+
+The lessons of policy `facts` are mixed with them, so that the model goes on answering everything else as it did.
+"""
+
+from presto_bench import tables
+from presto_bench.config import AnswersConfig
+from presto_bench.jobs import Job
+from presto_bench.writing import Writer, write
+
+
+def make(job: Job) -> None:
+    config = AnswersConfig.model_validate(job.spec["answers"])
+    prompts = tables.read(job.path("prompts"), "prompts")
+    asked = prompts[(prompts["role"] == "benign") & (prompts["split"] == "train")]
+    writer = Writer(
+        job.path("model"),
+        job.model.decode_dtype,
+        job.chat_format,
+        job.model.sampling,
+        config.max_new_tokens,
+        config.batch_size,
+        "own_answers",
+    )
+    texts = dict(zip(asked["prompt_id"], asked["prompt"], strict=True))
+    tables.write(job.path("own"), "written", write(writer, texts, job.work_folder()))
