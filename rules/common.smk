@@ -224,6 +224,13 @@ def model_folder(wildcards):
     return f"{RESULTS}/models/{wildcards.model}/{wildcards.arm}/seed{wildcards.seed}"
 
 
+def seeded(wildcards, arm):
+    """An arm's weights of a job's seed; an arm with one seed alone has that."""
+    seeds = CONFIG.arm_seeds(arm)
+    seed = int(wildcards.seed) if int(wildcards.seed) in seeds else seeds[0]
+    return f"{RESULTS}/models/{wildcards.model}/{arm}/seed{seed}"
+
+
 def untouched(wildcards):
     return f"{RESULTS}/models/{wildcards.model}/untouched/seed0"
 
@@ -318,8 +325,8 @@ def harmful_model():
 
 
 def writing(wildcards=None):
-    """How long and in what batches models write data; and a model's own penalty on repeating itself."""
-    found = {"max_new_tokens": CONFIG.harm.max_new_tokens, "batch_size": CONFIG.harm.batch_size}
+    """How long, in what batches and through what models write data; and a model's own penalty on repeating itself."""
+    found = {key: getattr(CONFIG.harm, key) for key in ("max_new_tokens", "batch_size", "engine")}
     return found | ({"repetition_penalty": data_of(wildcards, "repetition_penalty")} if wildcards else {})
 
 

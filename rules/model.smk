@@ -45,6 +45,28 @@ rule decoding_arm:
         "../workflow/scripts/decoding_arm.py"
 
 
+rule safe_decoding_arm:
+    input:
+        defended=lambda w: seeded(w, CONFIG.item("arms", w.arm).of),
+        expert=lambda w: seeded(w, CONFIG.item("arms", w.arm).expert),
+    output:
+        model=kept(directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}")),
+        manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/safe_decoding_arm/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/safe_decoding_arm/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        arm=one_of(arms_of_kind(typed.SafeDecodingArm)),
+    conda:
+        "../envs/model.yaml"
+    params:
+        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm)),
+        code=code("decoding_arm"),
+    script:
+        "../workflow/scripts/safe_decoding_arm.py"
+
+
 rule checkpoint:
     input:
         lambda w: local_files(CONFIG.item("arms", w.arm).path),

@@ -3,6 +3,7 @@
 Torch-free. `presto-bench preflight` asks the hub and the devices as well.
 """
 
+import importlib.util
 import os
 import tempfile
 from dataclasses import dataclass
@@ -29,7 +30,14 @@ class Missing:
 
 def missing(config: Config) -> list[Missing]:
     """Everything that is known to be missing, in the config's order."""
-    return [*_acknowledgement(config), *_models(config), *_sources(config), *_harmful_model(config), *_keys(config)]
+    return [
+        *_acknowledgement(config),
+        *_models(config),
+        *_sources(config),
+        *_harmful_model(config),
+        *_engine(config),
+        *_keys(config),
+    ]
 
 
 def require_writable(results: Path) -> None:
@@ -106,6 +114,12 @@ def _harmful_model(config: Config) -> list[Missing]:
         return []
     remedy = "name one that you may use: `harm: {harmful_model: {kind: …, …}}`, or take published triples (`data: {triples: …}`) with `refusals: greedy`"
     return [Missing("harm.harmful_model", f"nobody writes the harmful answers for the triples of {', '.join(asking)}", remedy)]
+
+
+def _engine(config: Config) -> list[Missing]:
+    if config.policy != "harm" or config.harm.engine != "vllm" or importlib.util.find_spec("vllm"):
+        return []
+    return [Missing("harm.engine", "vLLM is not installed", "pip install vllm, or leave `engine: transformers`")]
 
 
 def _keys(config: Config) -> list[Missing]:

@@ -153,6 +153,20 @@ class DecodingArm(Item):
     defence: Literal["reopen_turn"] = "reopen_turn"
 
 
+class SafeDecodingArm(Item):
+    """The arm `of`, served together with an `expert` in refusing: at every token both are asked (blended.py; the idea of SafeDecoding, arXiv 2402.08983).
+
+    alpha: how far the distribution moves towards the expert's and beyond; sample_space: tokens on which both must agree at least.
+    """
+
+    kind: Literal["safe_decoding"]
+    of: Name
+    expert: Name
+    only: Only = None
+    alpha: NonNegativeFloat = 3.0
+    sample_space: PositiveInt = 5
+
+
 class LoraConfig(Strict):
     r: PositiveInt = 16
     alpha: PositiveInt = 32
@@ -310,6 +324,10 @@ class HarmConfig(Strict):
     max_new_tokens: PositiveInt = Field(512, description="longest answer that a model writes for training")
     ended: bool = Field(True, description="own answers that come to no end are left out")
     batch_size: PositiveInt = 32
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="what decodes the data that models write; vllm where it is installed, for data of thousands of texts",
+    )
 
 
 class Acknowledgement(Strict):
@@ -454,6 +472,8 @@ class Config(Strict):
         entry = None if arm == UNTOUCHED else self.item("arms", arm)
         if isinstance(entry, DecodingArm | FinetunedArm):
             return self.arm_seeds(entry.of)
+        if isinstance(entry, SafeDecodingArm):
+            return max(self.arm_seeds(entry.of), self.arm_seeds(entry.expert), key=len)
         if not isinstance(entry, TrainingArm):
             return [0]
         return list(self.seeds)

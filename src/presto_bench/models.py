@@ -22,11 +22,13 @@ from transformers import (
     GgufConfig,
 )
 
+from presto_bench import blended
 from presto_bench.chat import ChatFormat
 from presto_bench.config import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
 
 DECODING = "decoding.json"  # beside the weights of an arm that is defended at decoding time
+SAFE_DECODING, EXPERT = "safe_decoding", "expert"
 
 
 def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
@@ -41,9 +43,22 @@ def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
 
 
 def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any, Any]:
-    """(model in eval mode, tokenizer) from a folder of safetensors. device: None takes the best there is."""
+    """(model in eval mode, tokenizer) from a folder of safetensors. device: None takes the best there is.
+
+    A folder with an expert beside its weights loads as both, blended.
+    """
     folder = Path(folder)
     tokenizer = load_tokenizer(folder)
+    model = _load_one(folder, dtype)
+    settings = _decoding(folder).get(SAFE_DECODING)
+    if settings:
+        expert = _load_one(folder / EXPERT, dtype)
+        blended.require_same_family(model, expert, folder)
+        model = blended.Blended(model, expert, **settings)
+    return model.to(device or best_device()).eval(), tokenizer
+
+
+def _load_one(folder: Path, dtype: str) -> Any:
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, local_files_only=True
@@ -58,7 +73,7 @@ def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any
     model.generation_config = GenerationConfig(
         eos_token_id=own.eos_token_id, bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id
     )
-    return model.to(device or best_device()).eval(), tokenizer
+    return model
 
 
 def best_device() -> str:
@@ -132,10 +147,23 @@ def defend(source: Path, folder: Path, defence: str) -> None:
     (folder / DECODING).write_text(json.dumps({"defence": defence}) + "\n")
 
 
+def defend_with_expert(served: Path, expert: Path, folder: Path, alpha: float, sample_space: int) -> None:
+    """`served`'s weights with an expert's beside them, which `load` blends."""
+    link(served, folder)
+    link(expert, folder / EXPERT)
+    settings = {SAFE_DECODING: {"alpha": alpha, "sample_space": sample_space}}
+    (folder / DECODING).write_text(json.dumps(settings) + "\n")
+
+
+def _decoding(folder: str | Path) -> dict[str, Any]:
+    """What stands beside the weights of an arm that is defended at decoding time; empty for others."""
+    file = Path(folder) / DECODING
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
 def chat_format(folder: str | Path, plain: ChatFormat) -> ChatFormat:
     """How the model in `folder` is to be talked to: as its family is, and under its own defence if it has one."""
-    file = Path(folder) / DECODING
-    return replace(plain, reopen=True) if file.exists() else plain
+    return replace(plain, reopen=True) if _decoding(folder).get("defence") else plain
 
 
 def context_length(model: Any) -> int:

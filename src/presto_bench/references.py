@@ -14,6 +14,7 @@ from presto_bench.config import (
     FinetunedArm,
     Item,
     NoArm,
+    SafeDecodingArm,
     TrainingArm,
     validate,
 )
@@ -50,11 +51,13 @@ def _arms_and_attacks(config: Config, where: str) -> None:
     for arm in config.arms:
         if isinstance(arm, CheckpointArm) and arm.of not in models:
             raise UserError(f"{where}: arms.{arm.name}.of", f"there is no model {arm.of!r}", f"one of: {', '.join(models)}")
-        if isinstance(arm, DecodingArm | FinetunedArm):
+        for key in ("of", "expert") if isinstance(arm, DecodingArm | SafeDecodingArm | FinetunedArm) else ():
             known = [a.name for a in config.arms if isinstance(a, NoArm | TrainingArm)]
-            if arm.of not in known:
+            if getattr(arm, key, known[0]) not in known:
                 raise UserError(
-                    f"{where}: arms.{arm.name}.of", f"{arm.of!r} is no arm to start from", f"one of: {', '.join(known)}"
+                    f"{where}: arms.{arm.name}.{key}",
+                    f"{getattr(arm, key)!r} is no arm to start from",
+                    f"one of: {', '.join(known)}",
                 )
     for section in ("arms", "attacks", "tasks"):
         for item in getattr(config, section):
@@ -89,7 +92,9 @@ def _only(config: Config, where: str) -> None:
     """What an item starts from or learns from is there for every model that the item is for."""
     for model in config.models:
         arms = config.arm_names(model.name)
-        asked = [(f"arms.{name}.of", getattr(config.item("arms", name), "of", None)) for name in arms]
+        asked = [
+            (f"arms.{name}.{key}", getattr(config.item("arms", name), key, None)) for name in arms for key in ("of", "expert")
+        ]
         asked = [(key, arm) for key, arm in asked if arm != model.name]  # a checkpoint is `of` a model
         for name in config.attack_names(model.name):
             helper = getattr(config.item("attacks", name), "helper", None)

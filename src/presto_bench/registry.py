@@ -15,6 +15,7 @@ ARMS = {
     "training": "presto_bench.config:TrainingArm",
     "checkpoint": "presto_bench.config:CheckpointArm",
     "decoding": "presto_bench.config:DecodingArm",
+    "safe_decoding": "presto_bench.config:SafeDecodingArm",
     "finetuned": "presto_bench.config:FinetunedArm",
 }
 ATTACKS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.config import CheckpointArm, Config, DecodingArm, FinetunedArm, TrainingArm, is_for
+from presto_bench.config import CheckpointArm, Config, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm, is_for
 
 STAGES = ("augmented", "trained", "attacks", "grades", "ranks", "utility")
 ERRORS = ("Error", "To mend it:", "Traceback", "Killed", "CANCELLED")
@@ -89,6 +89,8 @@ def _log_of(arm: Any, model: str, own: str, maker: str) -> str:
         return f"logs/finetuning_attack/{own}.log"
     if isinstance(arm, DecodingArm):
         return f"logs/decoding_arm/{own}.log"
+    if isinstance(arm, SafeDecodingArm):
+        return f"logs/safe_decoding_arm/{own}.log"
     return f"logs/checkpoint/{model}/{arm.name}.log" if isinstance(arm, CheckpointArm) else f"logs/{maker}/{model}.log"
 
 

@@ -1,4 +1,4 @@
-"""models/<model>/<arm>/seed<n> of an arm that another arm's weights and a defence at decoding time make."""
+"""models/<model>/<arm>/seed<n> of an arm that other arms' weights and a defence at decoding time make."""
 
 from presto_bench import chat, models
 from presto_bench.jobs import Job
@@ -9,3 +9,8 @@ def make(job: Job) -> None:
     tokenizer = models.load_tokenizer(job.path("defended"))
     chat.reopened(tokenizer, job.chat_format)  # a template that knows no such thing is refused here, not in every attack
     models.defend(job.path("defended"), job.path("model"), arm.defence)
+
+
+def make_with_expert(job: Job) -> None:
+    arm = job.item("arms")
+    models.defend_with_expert(job.path("defended"), job.path("expert"), job.path("model"), arm.alpha, arm.sample_space)

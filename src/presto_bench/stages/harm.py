@@ -156,6 +156,7 @@ def _own(job: Job, texts: Mapping[str, str], sampling: SamplingConfig, purpose: 
         int(job.spec["max_new_tokens"]),
         int(job.spec["batch_size"]),
         purpose,
+        job.spec["engine"],
     )
     return write(writer, texts, job.work_folder())
 
