@@ -14,7 +14,7 @@ from functools import cache
 from presto_bench import fingerprint
 from presto_bench.judges.base import Bench, Grade, Item, Likelihoods, strongreject_score
 from presto_bench.judges.configs import Standin
-from presto_bench.standin import policy
+from presto_bench.standin import lists, policy
 
 # Mean log-likelihood a token (nats) under the untouched model, below which a text counts as word salad.
 FLUENT = -1.55
@@ -216,7 +216,7 @@ def version(likelihoods: str) -> str:
     """Changes with the judge's code, the lists it reads, and the model behind its fluency criterion."""
     digest = hashlib.sha256(likelihoods.encode())
     digest.update(fingerprint.code_hash(["presto_bench.judges.standin", "presto_bench.judges.fluency"]).encode())
-    digest.update((policy.DATA / "dishes.csv").read_bytes())
+    digest.update((lists.DATA / "dishes.csv").read_bytes())
     return f"standin-{digest.hexdigest()[:12]}"
 
 
