@@ -81,6 +81,22 @@ MISTAKES = {
     "only a model that is not there": (_set(["arms", 1, "only"], ["typo"]), "arms.da.only", "smollm2"),
     "refusals of the other policy": (_set(["arms", 1, "refusals"], "given"), "arms.da.refusals", "greedy"),
     "the stand-in's judge elsewhere": (_set(["policy"], "harm"), "judges.standin", "rubric"),
+    "the facts' judge elsewhere": (_set(["judges", 0], {"name": "j", "kind": "facts", "default": True}), "judges.j", "standin"),
+    "a search where nothing can be proved": (
+        lambda raw: raw["attacks"].append({"name": "o", "kind": "oracle"}),
+        "attacks.o",
+        "config/facts.yaml",
+    ),
+    "an expert that is not there": (
+        lambda raw: raw["arms"].append({"name": "s", "kind": "safe_decoding", "of": "base", "expert": "typo"}),
+        "arms.s.expert",
+        "da_presto",
+    ),
+    "a causal test of one arm": (
+        lambda raw: (raw["arms"].pop(2), raw.update(causal={})),
+        "causal",
+        "headline",
+    ),
     "an unknown source": (_set(["source_overrides"], {"typo": "x"}), "typo", "strongreject"),
     "a password in an address": (
         _set(["source_overrides"], {"alpaca": "https://me:secret@host/x.parquet"}),

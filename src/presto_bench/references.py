@@ -79,6 +79,12 @@ def _arms_and_attacks(config: Config, where: str) -> None:
                 "list each k, length and start once",
             )
         _helper(config, attack, f"{where}: attacks.{attack.name}.helper")
+    if config.causal and not any(set(config.headline) <= set(config.arm_names(model)) for model in models):
+        raise UserError(
+            f"{where}: causal",
+            f"no model has both arms that it compares ({', '.join(config.headline)})",
+            "name two arms of one model in `headline`, or leave `causal` out",
+        )
     defaults = [j.name for j in config.judges if getattr(j, "default", False)]
     if len(defaults) != 1:
         raise UserError(
