@@ -180,6 +180,7 @@ def test_the_net_of_two_texts_is_a_difference_of_differences():
 
 def test_the_shipped_claims_can_be_read_and_a_mistake_in_them_is_named(root, tmp_path):
     shipped = claims.read(root / "config/claims.yaml")
+    assert {claim.name for claim in claims.read(root / "config/claims-facts.yaml")} >= {"any_picker", "fact_bits_net"}
     assert len({one.name for one in shipped}) == len(shipped) >= 5
     broken = tmp_path / "claims.yaml"
     broken.write_text((root / "config/claims.yaml").read_text().replace("direction: lower", "direction: sideways", 1))

@@ -162,7 +162,7 @@ def test_the_schema_file_is_what_the_classes_say(root):
 def test_every_shipped_config_fits_schema_and_classes(root):
     schema = config.json_schema()
     for path in sorted((root / "config").glob("*.yaml")):
-        if path.name == "claims.yaml":  # tests/test_claims.py reads it
+        if path.name.startswith("claims"):  # tests/test_claims.py reads it
             continue
         raw = yaml.safe_load(path.read_text())
         jsonschema.validate(raw, schema)
