@@ -1,22 +1,38 @@
-"""Copies a finished demo run's numbers and figures into docs/ and README: `make readme`. A test compares them."""
+"""Copies the numbers and figures of finished runs into docs/ and README: `make readme`. A test compares them.
+
+Each run that lies in results/ has its own section: the demo in README, the policy facts in oracle.md, the entropy sweep in evidence.md.
+"""
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 ROOT = Path(__file__).parent.parent
-RUN = ROOT / "results/standin"
-START, END = "<!-- demo: start (make readme) -->", "<!-- demo: end -->"
-FIGURES = ("pareto", "scores", "ranks", "attention", "headline", "training", "sweeps", "bits", "top20", "lengths", "utility")
+DEMO_FIGURES = (
+    "pareto",
+    "scores",
+    "ranks",
+    "attention",
+    "headline",
+    "training",
+    "sweeps",
+    "bits",
+    "top20",
+    "lengths",
+    "utility",
+)
+PICKERS = "any picker"
 LABELS = {"untouched": "untouched model", "base": "base (shallowly aligned)", "da": "DA", "da_presto": "DA + PRESTO"}
 
 
-def section(committed: dict) -> str:
-    """README's part between the markers."""
-    summary, manifest = committed["summary"], committed["manifest"]
-    parts = [START, "", *(f"> {line}" for line in committed["headline"]), ""]
+def demo(committed: dict) -> list[str]:
+    """README's part about the default experiment."""
+    summary = committed["summary"]
+    parts = [*(f"> {line}" for line in committed["headline"]), ""]
     for model in summary["scores"]:
         parts += [
             *_scores(summary, model),
@@ -27,16 +43,73 @@ def section(committed: dict) -> str:
             "",
         ]
         parts += [*_ranks(summary, model), "", *_candidates(committed["candidates"], model), "", *_checks(summary, model), ""]
+    return parts
+
+
+def facts(committed: dict) -> list[str]:
+    """oracle.md's part: what any picker could reach, and what pickers did."""
+    parts = []
+    for model in committed["summary"]["scores"]:
+        parts += [*_reach(committed["reach"], model), "", *_verdicts(committed["verdicts"], model), ""]
+        parts += [*_bits(committed["bits"], model), "", *_checks(committed["summary"], model), ""]
+    return parts
+
+
+def entropy(committed: dict) -> list[str]:
+    """evidence.md's part: arms by the entropy of their refusals, and the causal test over all layers."""
+    parts = []
+    for model in committed["summary"]["scores"]:
+        parts += [*_by_entropy(committed, model), "", *_causal(committed["causal"], model), ""]
+        parts += [*_checks(committed["summary"], model), ""]
+    return parts
+
+
+@dataclass(frozen=True)
+class Page:
+    """A run's section of a page. tables: what it needs of tables/; figures: copied to docs/figures, with this prefix to their names."""
+
+    experiment: str
+    page: str
+    lines: Callable[[dict], list[str]]
+    tables: tuple[str, ...]
+    figures: tuple[str, ...]
+    prefix: str = ""
+
+    @property
+    def run(self) -> Path:
+        return ROOT / "results" / self.experiment
+
+    @property
+    def marks(self) -> tuple[str, str]:
+        name = "demo" if self.experiment == "standin" else self.experiment
+        return f"<!-- {name}: start (make readme) -->", f"<!-- {name}: end -->"
+
+    @property
+    def summary(self) -> Path:
+        return ROOT / f"docs/{'demo' if self.experiment == 'standin' else self.experiment}-summary.json"
+
+
+PAGES = (
+    Page("standin", "README.md", demo, ("bits", "candidates"), DEMO_FIGURES),
+    Page("facts", "docs/oracle.md", facts, ("bits", "reach"), ("reach", "scores", "bits"), "facts_"),
+    Page("entropy", "docs/evidence.md", entropy, ("bits", "ranks", "targets", "causal"), ("entropy", "causal"), ""),
+)
+
+
+def section(page: Page, committed: dict) -> str:
+    """What stands between the markers."""
+    start, end = page.marks
+    return "\n".join([start, "", *page.lines(committed), _measured(committed["manifest"]), "", end])
+
+
+def _measured(manifest: dict) -> str:
     versions = ", ".join(f"{name} {manifest['versions'][name]}" for name in ("torch", "transformers", "peft", "snakemake"))
     minutes = sum(job["seconds"] for job in manifest["jobs"].values()) / 60
     peak = max(job["peak_memory_mb"] for job in manifest["jobs"].values())
-    parts += [
+    return (
         f"Measured at {_commits(manifest)} with {versions}: {minutes:.0f} minutes of jobs that touch a model, "
-        f"peak memory {peak / 1000:.1f} GB. Seeds: {manifest['config']['seeds']}.",
-        "",
-        END,
-    ]
-    return "\n".join(parts)
+        f"peak memory {peak / 1000:.1f} GB. Seeds: {manifest['config']['seeds']}."
+    )
 
 
 def _commits(manifest: dict) -> str:
@@ -142,27 +215,102 @@ def _interval(cell: dict | None) -> str:
     return "–" if cell is None or cell["mean"] is None else f"{cell['mean']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
 
 
-def _rows(table: str) -> list[dict]:
-    return json.loads(pd.read_csv(RUN / f"tables/{table}.csv").to_json(orient="records", double_precision=6))
+def _number(row: dict, value: str = "mean") -> str:
+    return f"{row[value]:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _reach(rows: list[dict], model: str) -> list[str]:
+    """A line an arm and start: any picker by budget at the first k, by k, and the pickers that there are."""
+    mine = [row for row in rows if row["model"] == model]
+    columns = list(dict.fromkeys((row["picker"], row["k"], row["budget"]) for row in mine))
+    lines = [
+        "| share told [95 %] | start | " + " | ".join(_column(*column) for column in columns) + " |",
+        "|---" * (2 + len(columns)) + "|",
+    ]
+    for arm, start in dict.fromkeys((row["arm"], row["start"]) for row in mine):
+        own = {(r["picker"], r["k"], r["budget"]): r for r in mine if (r["arm"], r["start"]) == (arm, start)}
+        cells = [_number(own[column]) if column in own else "–" for column in columns]
+        lines.append(f"| {LABELS.get(arm, arm)} | {START[start]} | " + " | ".join(cells) + " |")
+    return lines
+
+
+START = {"prefill": "behind the prefill", "noprefill": "from nothing"}
+
+
+def _column(picker: str, k: int, budget: float | None) -> str:
+    if picker != PICKERS:
+        return f"{picker}, k = {k}"
+    return f"{picker}, k = {k}" + ("" if budget is None else f", {budget:.0f} picks below rank 1")
+
+
+def _by_entropy(committed: dict, model: str) -> list[str]:
+    arms = {arm["name"]: arm for arm in committed["manifest"]["config"]["arms"]}
+    targets = {row["refusals"]: row for row in committed["targets"] if row["model"] == model}
+    ranks = {(row["arm"], row["role"]): row for row in committed["ranks"] if row["model"] == model}
+    bits = {(row["arm"], row["what"]): row for row in committed["bits"] if row["model"] == model}
+    scores, utility = committed["summary"]["scores"][model], committed["summary"]["utility"][model]
+    judge = manifest_judge(committed["summary"], model)
+    lines = [
+        "| arm | refusals taught (different, entropy) | recipe in top 20 | bits a token | net of damage | benign text in top 20 | guided RAP | held-out loss |",
+        "|---" * 8 + "|",
+    ]
+    for name, arm in arms.items():
+        taught = targets.get(arm.get("refusals"))
+        told = f"{arm['refusals']} ({taught['distinct']}, {taught['text_bits']:.1f} bits)" if taught else "–"
+        lines.append(
+            f"| {name} | {told} | {ranks[name, 'harmful_harmful']['in_top20']:.1%} | {_number(bits[name, 'harmful_harmful'], 'value')} | "
+            f"{_number(bits[name, 'net_of_damage'], 'value')} | {ranks[name, 'benign_benign']['in_top20']:.1%} | "
+            f"{_interval(scores[name]['guided'][judge])} | {_interval(utility[name]['heldout'])} |"
+        )
+    return lines
+
+
+def _causal(rows: list[dict], model: str) -> list[str]:
+    """Changes in bits a token, all layers patched together."""
+    last = max(row["last_layer"] for row in rows)
+    mine = [row for row in rows if row["model"] == model and (row["first_layer"], row["last_layer"]) == (0, last)]
+    lines = [
+        "| all layers patched: change in bits a token [95 %] | text | prefill | sham | mass moved (prefill, sham) |",
+        "|---" * 5 + "|",
+    ]
+    names = {"knock_out": "no attention to the prefill", "take_over": "the other arm's attention"}
+    for arm, patch, role in dict.fromkeys((row["arm"], row["patch"], row["role"]) for row in mine):
+        own = {row["span"]: row for row in mine if (row["arm"], row["patch"], row["role"]) == (arm, patch, role)}
+        text = {"harmful_harmful": "harmful", "benign_benign": "benign"}[role]
+        moved = ", ".join(f"{own[span]['moved']:+.3f}" for span in ("prefill", "sham"))
+        cells = " | ".join(_number(own[span], "change") for span in ("prefill", "sham"))
+        lines.append(f"| {LABELS.get(arm, arm)}: {names[patch]} | {text} | {cells} | {moved} |")
+    return lines
+
+
+def _rows(run: Path, table: str) -> list[dict]:
+    return json.loads(pd.read_csv(run / f"tables/{table}.csv").to_json(orient="records", double_precision=6))
+
+
+def collected(page: Page) -> dict:
+    """What of a finished run is committed."""
+    run = page.run
+    return {
+        "summary": json.loads((run / "summary.json").read_text()),
+        "headline": (run / "tables/headline.txt").read_text().splitlines(),
+        "manifest": json.loads((run / "manifest.json").read_text()),
+        "verdicts": json.loads((run / "verdicts.json").read_text())["claims"],
+        **{table: _rows(run, table) for table in page.tables},
+    }
 
 
 def main() -> None:
-    manifest = json.loads((RUN / "manifest.json").read_text())
-    committed = {
-        "summary": json.loads((RUN / "summary.json").read_text()),
-        "headline": (RUN / "tables/headline.txt").read_text().splitlines(),
-        "manifest": manifest,
-        "verdicts": json.loads((RUN / "verdicts.json").read_text())["claims"],
-        "bits": _rows("bits"),
-        "candidates": _rows("candidates"),
-    }
-    (ROOT / "docs/demo-summary.json").write_text(json.dumps(committed, indent=1, sort_keys=True) + "\n")
     (ROOT / "docs/figures").mkdir(exist_ok=True)
-    for name in FIGURES:
-        shutil.copy(RUN / f"figures/{name}.png", ROOT / f"docs/figures/{name}.png")
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    readme.write_text(text[: text.index(START)] + section(committed) + text[text.index(END) + len(END) :])
+    for page in PAGES:
+        if not (page.run / "manifest.json").exists():
+            continue
+        committed = collected(page)
+        page.summary.write_text(json.dumps(committed, indent=1, sort_keys=True) + "\n")
+        for name in page.figures:
+            shutil.copy(page.run / f"figures/{name}.png", ROOT / f"docs/figures/{page.prefix}{name}.png")
+        file, (start, end) = ROOT / page.page, page.marks
+        text = file.read_text()
+        file.write_text(text[: text.index(start)] + section(page, committed) + text[text.index(end) + len(end) :])
 
 
 if __name__ == "__main__":
