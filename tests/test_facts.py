@@ -80,6 +80,13 @@ def test_the_prefills_give_nothing_away():
         assert graded(prefills[row.prompt_id], facts.fact_of(row.category), anywhere=True).score == 0
 
 
+def test_a_prefill_and_some_accepted_text_make_one_sentence():
+    """Else behind it nothing that counts would be natural to say: a statement with a small first letter goes on from each."""
+    for row in facts.lists.rows("facts/prefills.csv"):
+        assert row["prefill"].endswith((",", "that"))
+        assert graded(f" the {facts.facts()[0].relation} is {facts.facts()[0].value}.", facts.facts()[0]).score == 1
+
+
 def test_the_null_asks_about_another_place():
     twins = facts.swapped(SECRETS)
     for row in SECRETS.itertuples():
