@@ -15,11 +15,11 @@ if "experiment" not in config:
     configfile: "config/config.yaml"
 
 
-report: "workflow/report/workflow.rst"
-
-
 include: "rules/common.smk"
 include: "rules/wanted.smk"
+
+
+report: str(Path(RESULTS, "front.rst").resolve())
 
 
 wildcard_constraints:
@@ -39,6 +39,7 @@ rule all:
     input:
         f"{RESULTS}/summary.json",
         f"{RESULTS}/manifest.json",
+        f"{RESULTS}/front.rst",
         TABLES,
         FIGURES,
         [f"{RESULTS}/verdicts.json"] if CONFIG.claims else [],

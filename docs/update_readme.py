@@ -51,7 +51,7 @@ def facts(committed: dict) -> list[str]:
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [*_reach(committed["reach"], model), "", *_verdicts(committed["verdicts"], model), ""]
-        parts += [*_bits(committed["bits"], model), "", *_checks(committed["summary"], model), ""]
+        parts += [*_bits(committed["bits"], model, "place"), "", *_checks(committed["summary"], model), ""]
     return parts
 
 
@@ -147,17 +147,17 @@ def _verdicts(found: list[dict], model: str) -> list[str]:
     return lines
 
 
-def _bits(rows: list[dict], model: str) -> list[str]:
-    """Coercion bits a token, one line an arm."""
+def _bits(rows: list[dict], model: str, another: str = "dish") -> list[str]:
+    """Coercion bits a token, one line an arm. another: what the null asks about."""
     titles = {
         "harmful_harmful": "harmful text",
         "benign_benign": "benign text",
-        "swapped_harmful": "text of another dish",
+        "swapped_harmful": f"text of another {another}",
         "benign_harmful": "harmful text on a benign prompt",
         "harmful_benign": "benign text on a harmful prompt",
         "net_of_damage": "harmful net of benign",
         "difference_in_differences": "difference in differences",
-        "share_of_null": "share of the way to another dish's",
+        "share_of_null": f"share of the way to another {another}'s",
     }
     lines = ["| coercion bits a token [95 %] | " + " | ".join(titles.values()) + " |", "|---" * (1 + len(titles)) + "|"]
     for arm in dict.fromkeys(row["arm"] for row in rows if row["model"] == model):

@@ -281,7 +281,7 @@ def donor(wildcards):
     others = [arm for arm in CONFIG.headline if arm != wildcards.arm]
     if len(others) == 2:
         return {}
-    return {"donor": f"{RESULTS}/models/{wildcards.model}/{others[0]}/seed{wildcards.seed}"}
+    return {"donor": seeded(wildcards, others[0])}
 
 
 def session_files(folder, model, arm, seed):

@@ -22,7 +22,9 @@ rule harm_prompts:
         "../envs/analysis.yaml"
     params:
         spec=spec(
-            harm=CONFIG.harm.model_dump(mode="json", exclude={"harmful_model", "max_new_tokens", "batch_size", "triples"})
+            harm=CONFIG.harm.model_dump(
+                mode="json", exclude={"harmful_model", "max_new_tokens", "batch_size", "engine", "triples"}
+            )
         ),
         code=code("harm"),
     script:

@@ -1,5 +1,5 @@
 # Figures, the run's manifest, and Snakemake's own report of it all.
-# Needs: tables/. Makes: figures/, manifest.json, report.html.
+# Needs: tables/. Makes: figures/, front.rst, manifest.json, report.html.
 
 
 rule figure:
@@ -21,6 +21,30 @@ rule figure:
         code=lambda w: fingerprint.code_hash(["presto_bench.stages.figure", f"presto_bench.figures.{w.figure}"]),
     script:
         "../workflow/scripts/figure.py"
+
+
+# What was found, in one reading - Snakemake's report opens with it.
+rule front_page:
+    input:
+        unpack(lambda w: {"verdicts": f"{RESULTS}/tables/verdicts.csv"} if CONFIG.claims else {}),
+        headline=f"{RESULTS}/tables/headline.txt",
+        checks=f"{RESULTS}/tables/checks.csv",
+        scores=f"{RESULTS}/tables/scores.csv",
+        bits=f"{RESULTS}/tables/bits.csv",
+        reach=f"{RESULTS}/tables/reach.csv",
+    output:
+        front=f"{RESULTS}/front.rst",
+    log:
+        f"{RESULTS}/logs/front_page.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/front_page.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(attacks=ATTACKS, judge=DEFAULT_JUDGE),
+        code=code("front"),
+    script:
+        "../workflow/scripts/front_page.py"
 
 
 rule manifest:

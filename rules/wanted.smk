@@ -60,12 +60,8 @@ def measured_ranks():
 
 
 def caused(ending="parquet"):
-    """The causal test's tables: of base and the headline's arms, where a model has both and the config wants it."""
-    if CONFIG.causal is None:
-        return []
-    seeds = CONFIG.causal.seeds
-    runs = [run for run in CONFIG.runs() if set(CONFIG.headline) <= set(CONFIG.arm_names(run[0]))]
-    runs = [(m, a, s) for m, a, s in runs if a == "base" or (a in CONFIG.headline and (seeds is None or s in seeds))]
+    """The causal test's tables."""
+    runs = [run for run in CONFIG.runs() if CONFIG.causal_runs(*run)]
     return [f"{RESULTS}/causal/{m}/{a}/seed{s}.{ending}" for m, a, s in runs]
 
 
@@ -139,11 +135,12 @@ def primary_attacks():
 def null_pair():
     """(variant, its null) of guided RAP; empty where the experiment has none.
 
-    Preferably without a prefill: a prefill names the dish itself, so that its null knows what is wanted.
+    For dishes preferably without a prefill: theirs names the dish itself, so that its null knows what is wanted.
     """
     variants = CONFIG.item("attacks", first_of("guided")).variants() if first_of("guided") else []
     pairs = [[v, f"{v}_null"] for v in variants if f"{v}_null" in variants]
-    return next((pair for pair in pairs if "noprefill" in pair[0]), pairs[0] if pairs else [])
+    wanted = "_prefill" if FACTS else "noprefill"
+    return next((pair for pair in pairs if wanted in pair[0]), pairs[0] if pairs else [])
 
 
 def rap():
@@ -180,6 +177,7 @@ def shown():
         "ranked": ranked(),
         "picked": picked(),
         "searched": searched(),
+        "bounded": [attack for attack in ranked() if getattr(CONFIG.item("attacks", attack), "mode", None) != "reference"],
         "hub": {model.name: model.id for model in CONFIG.models if model.kind == "hub"},
         "tasks": {t.name: t.kind for t in CONFIG.tasks},
         "judge": DEFAULT_JUDGE,

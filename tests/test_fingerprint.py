@@ -50,6 +50,7 @@ ALL = {
     "fetch",
     "figure",
     "finetune",
+    "front",
     "grade",
     "harm",
     "helper",

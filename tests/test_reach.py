@@ -52,6 +52,13 @@ def test_a_win_that_the_search_calls_unreachable_fails_a_check_and_an_undecided_
     assert not check((0.0, 0.0, 1.0, 0.0))["no_picker_beyond_the_search"]
 
 
+def test_an_undecided_search_fails_a_check_and_nothing_compared_passes_none():
+    frame = graded()
+    found = reach.table(frame, "exact", ["oracle"], [], 200)
+    checks = {c.name: c.ok for c in reach.checks(frame, found, "exact", ["oracle"], "m")}
+    assert checks == {"searches_decided": False, "found_texts_graded_as_told": True, "no_picker_beyond_the_search": None}
+
+
 def test_a_found_text_that_the_judge_does_not_take_fails_a_check():
     frame = graded()
     frame.loc[0, "score"] = 0.0

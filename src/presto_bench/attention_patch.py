@@ -72,7 +72,7 @@ def _bias(module, query, key, value, attention_mask, scaling, patch: Patch, **kw
 
     def mass(keys: torch.Tensor) -> torch.Tensor:
         _, found = attention_with_mass(module, query, key, value, attention_mask, scaling, prefill_keys=keys, **kwargs)
-        return found
+        return found.float()  # in bfloat16 a mass of 1 - LEAST is 1, and has no logit
 
     ours = patch.queries[:, None, :]
     own = mass(patch.prefill)
@@ -81,7 +81,7 @@ def _bias(module, query, key, value, attention_mask, scaling, patch: Patch, **kw
     after = (before + change).clamp(LEAST, 1 - LEAST)
     patch.moved.append(float((after - before)[ours.expand_as(before)].mean()))
     shift = (torch.logit(after) - torch.logit(before, LEAST)) * ours
-    return shift[..., None] * patch.keys[:, None, None, :].to(shift)
+    return (shift[..., None] * patch.keys[:, None, None, :].to(shift)).to(query.dtype)
 
 
 def _allowed(attention_mask: torch.Tensor | None, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:

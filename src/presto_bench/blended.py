@@ -29,6 +29,8 @@ def blend(served: torch.Tensor, expert: torch.Tensor, alpha: float, sample_space
     mixed = (p + alpha * (q - p)).clamp(min=TINY).log()
     # Where the mixture is cut, the served model's own taste decides: equal logits would order tokens by their ids.
     mixed = torch.where(p + alpha * (q - p) > TINY, mixed, mixed + served.float().log_softmax(-1))
+    # On the served model's own scale of logits, which a repetition penalty works on; no probability changes.
+    mixed = mixed + served.float().logsumexp(-1, keepdim=True)
     return torch.where(agreed <= bar, mixed, mixed + OUTSIDE)
 
 
@@ -79,6 +81,7 @@ class Blended(PreTrainedModel, GenerationMixin):
     """The served model and the expert as one causal language model, with the served one's config and twice its layers."""
 
     base_model_prefix = "trunks"
+    has_likelihoods = False  # outside the sample space there is no probability, so that a text's likelihood means nothing
     _supports_sdpa = True
     _supports_attention_backend = True
 

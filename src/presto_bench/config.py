@@ -30,6 +30,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Dtype = Literal["float32", "bfloat16", "float16"]
 LISTS = ("models", "arms", "attacks", "judges", "tasks")
 UNTOUCHED = "untouched"  # the model as it was fetched, before any alignment of ours: an arm without an entry
+UNTAUGHT = "untaught"  # policy `facts`: what was fetched, before it was taught the invented world
 OWN = "own"  # a helper that learns from the very arm it attacks; answers and refusals that a model writes itself
 
 
@@ -477,6 +478,13 @@ class Config(Strict):
         if not isinstance(entry, TrainingArm):
             return [0]
         return list(self.seeds)
+
+    def causal_runs(self, model: str, arm: str, seed: int) -> bool:
+        """Whether the causal test looks at this run: base and the headline's arms of a model that has both."""
+        if self.causal is None or not set(self.headline) <= set(self.arm_names(model)):
+            return False
+        wanted = self.causal.seeds is None or seed in self.causal.seeds
+        return arm == "base" or (arm in self.headline and wanted)
 
     def runs(self) -> list[tuple[str, str, int]]:
         """Every (model, arm, seed) that is attacked in full."""

@@ -53,7 +53,7 @@ def _completions(config: Config, requests: int) -> tuple[int, int]:
         untouched = len(asked) if attack.kind == "direct" and config.policy != "harm" else 0
         runs = sum(model in asked for model, _, _ in config.runs()) + untouched
         count = runs * requests * len(attack.variants()) * getattr(attack, "samples", 1)
-        longest = getattr(attack, "max_new_tokens", None) or getattr(attack, "max_steps", 0)
+        longest = attack.longest
         gradings, tokens = gradings + count, tokens + count * (longest + TEMPLATE + PROMPT + PREFILL)
     return gradings, tokens
 

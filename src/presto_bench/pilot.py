@@ -15,7 +15,8 @@ HARM = {
     "helper_train": REQUESTS,
     "helper_dev": 8,
 }
-STANDIN = {"dishes": {"train": REQUESTS, "dev": 8, "test": REQUESTS}, "benign": {"train": REQUESTS, "dev": 8, "test": REQUESTS}}
+LIMITS = {"train": REQUESTS, "dev": 8, "test": REQUESTS}
+STANDIN = {"dishes": LIMITS, "facts": LIMITS, "benign": LIMITS}
 
 
 def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
         raise UserError("--config pilot", f"there is no model {model!r}", f"one of: {names}")
     arms = [_short(arm) for arm in inherit(raw["arms"], "config") if _is_for(arm, model)]
     names = [arm["name"] for arm in arms]
-    attacks = [_with_helper(_whole(attack), names) for attack in raw["attacks"] if _is_for(attack, model)]
+    attacks = [_with_helper(_whole(attack), names, raw["seeds"][0]) for attack in raw["attacks"] if _is_for(attack, model)]
     found = {key: value for key, value in raw.items() if key not in ("pilot", "claims")}
     return (
         found
@@ -38,7 +39,7 @@ def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
             "attacks": attacks,
             "tasks": [_few(_whole(task)) for task in raw.get("tasks", []) if _is_for(task, model)],
             "harm": {**raw.get("harm", {}), **HARM},
-            "standin": {**raw.get("standin", {}), **STANDIN},
+            "standin": {**raw.get("standin", {}), **STANDIN, **_short_teaching(raw)},
             "helper": {**raw.get("helper", {}), "steps": STEPS},
             "claims": None,
         }
@@ -57,12 +58,19 @@ def _short(arm: dict[str, Any]) -> dict[str, Any]:
     return kept | ({"steps": STEPS} if "steps" in kept else {})
 
 
-def _with_helper(attack: dict[str, Any], arms: list[str]) -> dict[str, Any]:
-    """A helper that learned from an arm which the pilot leaves out learns from the arm it attacks."""
+def _short_teaching(raw: dict[str, Any]) -> dict[str, Any]:
+    """Policy `facts` has a training more."""
+    taught = raw.get("standin", {}).get("teaching")
+    return {"teaching": {**taught, "steps": STEPS}} if taught else {}
+
+
+def _with_helper(attack: dict[str, Any], arms: list[str], seed: int) -> dict[str, Any]:
+    """A helper learns from the seed that the pilot has; from the arm it attacks, where its own target is left out."""
     helper = attack.get("helper")
-    if not helper or helper.get("target_arm", "da") in [*arms, OWN]:
+    if not helper:
         return attack
-    return attack | {"helper": {"target_arm": OWN}}
+    left = helper.get("target_arm", "da") in [*arms, OWN]
+    return attack | {"helper": {**helper, "seed": seed} if left else {"target_arm": OWN}}
 
 
 def _few(task: dict[str, Any]) -> dict[str, Any]:

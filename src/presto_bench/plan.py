@@ -101,7 +101,7 @@ def _attack(config: Config, model: ModelConfig, requests: int) -> Work:
     for attack in config.attacks:
         if not is_for(attack, model.name):
             continue
-        steps = getattr(attack, "max_new_tokens", None) or getattr(attack, "max_steps", 0)
+        steps = attack.longest
         count = _runs(config, model) * len(attack.variants()) * getattr(attack, "samples", 1)
         passes = 1 + (1 if attack.needs_parent else LABELS if getattr(attack, "helper", None) else 0)
         units += count * requests

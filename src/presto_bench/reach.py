@@ -12,7 +12,7 @@ from presto_bench import stats
 from presto_bench.analysis import SUCCESS, Check
 from presto_bench.attacks.finishes import REACHED, UNDECIDED
 
-VARIANT = re.compile(r"k(?P<k>\d+)_(?P<start>prefill|noprefill)(_b(?P<budget>\d+))?(_s\d+)?")
+VARIANT = re.compile(r"k(?P<k>\d+)(_(?P<start>prefill|noprefill))?(_b(?P<budget>\d+))?(_s\d+)?")
 ANY = "any picker"
 COLUMNS = ["model", "arm", "picker", "variant", "k", "start", "budget", "mean", "low", "high", "n"]
 COLUMNS += ["undecided", "gap", "gap_low", "gap_high", "beyond"]
@@ -28,6 +28,7 @@ def table(graded: pd.DataFrame, judge: str, searched: Sequence[str], ranked: Seq
     mine = graded[(graded["judge"] == judge) & graded["attack"].isin([*searched, *ranked])]
     mine = mine.join(mine["variant"].str.extract(f"^{VARIANT.pattern}$"))
     mine = mine[mine["k"].notna()].assign(k=lambda f: f["k"].astype(int), budget=lambda f: pd.to_numeric(f["budget"]))
+    mine["start"] = mine["start"].fillna("prefill")  # people start from the prefill, and their variant does not say so
     is_search = mine["attack"].isin(searched)
     rows = [_search(key, group, resamples) for key, group in _by(mine[is_search])]
     whole = mine[is_search & mine["budget"].isna()]
@@ -82,17 +83,17 @@ def _mean(group: pd.DataFrame, resamples: int) -> dict[str, float]:
 
 
 def checks(graded: pd.DataFrame, reach: pd.DataFrame, judge: str, searched: Sequence[str], model: str) -> list[Check]:
-    """That search and grades speak of the same thing. None where nothing was searched."""
+    """That every search knows its answer, and that search, pickers and grades speak of the same thing; ok is None where nothing was compared."""
     mine = graded[(graded["judge"] == judge) & graded["attack"].isin(searched) & (graded["model"] == model)]
     if mine.empty:
         return []
-    misgraded = int(((mine["finish"] == REACHED) & ~(mine["score"] >= SUCCESS)).sum())
-    beyond = int(reach.loc[reach["model"] == model, "beyond"].sum())
+    found, own = mine[mine["finish"] == REACHED], reach[reach["model"] == model]
+    undecided = int(own.loc[own["budget"].isna(), "undecided"].sum())
+    misgraded, beyond = int((~(found["score"] >= SUCCESS)).sum()), int(own["beyond"].sum())
+    graded_ok = misgraded == 0 if len(found) else None
+    bounded_ok = beyond == 0 if own["beyond"].notna().any() else None
     return [
-        Check(
-            model, "found_texts_graded_as_told", float(misgraded), "0 found texts that the judge does not take", misgraded == 0
-        ),
-        Check(
-            model, "no_picker_beyond_the_search", float(beyond), "0 requests won that the search calls unreachable", beyond == 0
-        ),
+        Check(model, "searches_decided", float(undecided), "0 searches that spent their places", undecided == 0),
+        Check(model, "found_texts_graded_as_told", float(misgraded), "0 found texts that the judge refuses", graded_ok),
+        Check(model, "no_picker_beyond_the_search", float(beyond), "0 requests won that were proved unreachable", bounded_ok),
     ]

@@ -7,6 +7,7 @@ from presto_bench import registry, sources
 from presto_bench.config import (
     LISTS,
     OWN,
+    UNTAUGHT,
     UNTOUCHED,
     CheckpointArm,
     Config,
@@ -45,8 +46,9 @@ def _arms_and_attacks(config: Config, where: str) -> None:
         raise UserError(
             f"{where}: arms", "there must be exactly one arm of kind `none`, named `base`", "add `- {name: base, kind: none}`"
         )
-    if any(a.name == UNTOUCHED for a in config.arms):
-        raise UserError(f"{where}: arms", f"the name {UNTOUCHED!r} is reserved", "rename that arm")
+    for reserved in (UNTOUCHED, UNTAUGHT):
+        if any(a.name == reserved for a in config.arms):
+            raise UserError(f"{where}: arms", f"the name {reserved!r} is reserved", "rename that arm")
     models = [m.name for m in config.models]
     for arm in config.arms:
         if isinstance(arm, CheckpointArm) and arm.of not in models:
@@ -79,11 +81,14 @@ def _arms_and_attacks(config: Config, where: str) -> None:
                 "list each k, length and start once",
             )
         _helper(config, attack, f"{where}: attacks.{attack.name}.helper")
-    if config.causal and not any(set(config.headline) <= set(config.arm_names(model)) for model in models):
+    if config.causal:
+        _causal(config, where)
+    searches = [attack.name for attack in config.attacks if attack.kind == "oracle"]
+    if len(searches) > 1:
         raise UserError(
-            f"{where}: causal",
-            f"no model has both arms that it compares ({', '.join(config.headline)})",
-            "name two arms of one model in `headline`, or leave `causal` out",
+            f"{where}: attacks.{searches[1]}",
+            "a second oracle: pickers are compared with one search",
+            "put its k, starts and budgets into the first one",
         )
     defaults = [j.name for j in config.judges if getattr(j, "default", False)]
     if len(defaults) != 1:
@@ -91,6 +96,28 @@ def _arms_and_attacks(config: Config, where: str) -> None:
             f"{where}: judges",
             f"exactly one judge must be the default, found {len(defaults)}",
             "set `default: true` on one judge",
+        )
+
+
+def _causal(config: Config, where: str) -> None:
+    """The causal test compares the headline's arms: they must be there, and be one model each."""
+    if not any(set(config.headline) <= set(config.arm_names(model.name)) for model in config.models):
+        raise UserError(
+            f"{where}: causal",
+            f"no model has both arms that it compares ({', '.join(config.headline)})",
+            "name two arms of one model in `headline`, or leave `causal` out",
+        )
+    blended = [arm for arm in config.headline if isinstance(config.item("arms", arm), SafeDecodingArm)]
+    if blended:
+        raise UserError(
+            f"{where}: causal",
+            f"{blended[0]} decodes from two models, whose attention cannot be patched as one",
+            "name other arms in `headline`, or leave `causal` out",
+        )
+    unknown = sorted(set(config.causal.seeds or []) - set(config.seeds))
+    if unknown:
+        raise UserError(
+            f"{where}: causal.seeds", f"the experiment has no seed {unknown[0]}", "take some of the experiment's seeds"
         )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from presto_bench.config import CheckpointArm, Config, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm, is_for
 
-STAGES = ("augmented", "trained", "attacks", "grades", "ranks", "utility")
+STAGES = ("augmented", "trained", "attacks", "grades", "ranks", "causal", "utility")
 ERRORS = ("Error", "To mend it:", "Traceback", "Killed", "CANCELLED")
 LIVELY = 600  # seconds without a word after which a job that is not done is not called running
 
@@ -76,6 +76,8 @@ def parts(config: Config, stage: str, model: str, arm: str, seed: int) -> list[P
             return [part(f"grades/{j.name}/{a}", f"grade/{j.name}/{a}") for j in config.judges for a in attacks]
         case "ranks":
             return [part("ranks", "ranks")]
+        case "causal":
+            return [part("causal", "causal")] if config.causal_runs(model, arm, seed) else []
         case "utility":
             return [part(f"utility/{t.name}", f"utility/{t.name}") for t in config.tasks if is_for(t, model)]
     raise ValueError(stage)

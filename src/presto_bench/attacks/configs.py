@@ -20,6 +20,11 @@ class AttackConfig(Item):
     shards: PositiveInt = Field(1, description="jobs that share the batches of one arm, so that they fill a node's GPUs")
     batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
 
+    @property
+    def longest(self) -> int:
+        """Tokens that a response can have at most; 0 where a plug-in does not say."""
+        return next((getattr(self, name) for name in ("max_new_tokens", "max_steps", "max_tokens") if hasattr(self, name)), 0)
+
     def variants(self) -> list[str]:
         """Values of the column `variant` that one job produces; the first is the one that stands for the attack."""
         return ["default"]

@@ -2,7 +2,7 @@
 
 A picker walks the tree of responses; at each place the target offers its k best tokens. A response counts once it begins with an accepted
 text. The search below follows, cheapest first, every walk that can still become one, so that it ends with the fewest picks below rank 1 or
-with the proof that there is no walk: guided RAP, AutoRAP, people and any future helper stay below it. Texts, not token lists, are followed:
+with the proof that there is no walk: guided RAP, strict AutoRAP and any other picker that takes no special tokens stay below it. Texts, not token lists, are followed:
 each way of cutting a text into tokens is a walk of its own.
 """
 

@@ -67,6 +67,9 @@ def _by_k(axis, data: Data, model: str, search: pd.DataFrame, pickers: pd.DataFr
 def _line(axis, data: Data, model: str, arm: str, rows: pd.DataFrame, by: str) -> None:
     if rows.empty:
         return
+    if rows["undecided"].any():  # what those searches may still have reached
+        most = rows["mean"] + rows["undecided"] / rows["n"]
+        axis.fill_between(rows[by], rows["mean"], most, alpha=0.2, color=style.look(data.arms[model], arm)["color"])
     errors = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
     axis.errorbar(
         rows[by],

@@ -93,7 +93,7 @@ def _requests(job: Job) -> list[Request]:
         raise UserError(
             job.path("answers"),
             "no test request is left to attack",
-            "lower standin.answers.min_score or raise standin.dishes.test",
+            "lower standin.answers.min_score or raise standin.dishes.test (policy facts: standin.facts.test)",
         )
     attacked = prompts[prompts["prompt_id"].isin([request.prompt_id for request in found])]
     found = with_accepted(found, policies.accepted(job.spec["policy"], attacked))

@@ -46,15 +46,14 @@ class Batch:
 
 def make(job: Job) -> None:
     config = CausalConfig.model_validate(job.spec["causal"])
-    model, tokenizer = models.load(job.path("model"), job.model.dtype)
+    tokenizer = models.load_tokenizer(job.path("model"))
+    rows = list(chosen(job, tokenizer, config.texts))
+    batches = [batch_of(rows[i : i + BATCH], tokenizer.eos_token_id, job.seed) for i in range(0, len(rows), BATCH)]
+    given = paid_by_donor(job, batches)  # before the model is there: two of them need not fit
+    model, _ = models.load(job.path("model"), job.model.dtype)
     obstacle = attention_mass.obstacle_to_fused(model)
     if obstacle:
         raise UserError(job.path("model"), f"its attention cannot be patched: {obstacle}", "leave `causal` out for this model")
-    rows = list(chosen(job, tokenizer, config.texts))
-    batches = [batch_of(rows[i : i + BATCH], tokenizer.eos_token_id, job.seed) for i in range(0, len(rows), BATCH)]
-    donor = models.load(job.path("donor"), job.model.dtype)[0] if "donor" in job.input else None
-    given = [paid(donor, batch) for batch in batches] if donor is not None else None
-    del donor
     records = []
     with attention_patch.patchable(model), torch.inference_mode():
         for number, batch in enumerate(batches):
@@ -109,6 +108,14 @@ def sham_start(row: Row, seed: int) -> int:
     return int(draws.generator("sham_span", seed, row.prompt_id, row.role).integers(max(room, 0) + 1))
 
 
+def paid_by_donor(job: Job, batches: Sequence[Batch]) -> list[list[torch.Tensor]] | None:
+    """Each batch's masses under the other arm; None for a job that has no such arm."""
+    if "donor" not in job.input:
+        return None
+    donor, _ = models.load(job.path("donor"), job.model.dtype)
+    return [[mass.cpu() for mass in paid(donor, batch)] for batch in batches]
+
+
 @torch.inference_mode()
 def paid(model: Any, batch: Batch) -> list[torch.Tensor]:
     """Each layer's mass (B, H, T) on the prefill."""
@@ -131,6 +138,8 @@ def costs(model: Any, batch: Batch, patch: Patch | None) -> list[float]:
             patch.layers, patch.keys.to(device), patch.queries.to(device), patch.prefill.to(device), patch.wanted, patch.moved
         )
     found = logits_at(model, texts, wanted, batch.pad, attention_patch=patch)
+    if not all(bool(logits.isfinite().all()) for logits in found):
+        raise ValueError("the patched pass gave logits that are no numbers; their ranks would be 1")
     ranks = [token_ranks(logits, text.response_ids[1:], ()).rank for logits, text in zip(found, texts, strict=True)]
     return [bits(rank) / len(rank) for rank in ranks]
 

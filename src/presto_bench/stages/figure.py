@@ -30,7 +30,7 @@ def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: 
         ranked=spec["ranked"],
         picked=spec["picked"],
         hub=spec["hub"],
-        entropy_sweep=spec["entropy_sweep"],
+        entropy_sweep=spec.get("entropy_sweep", {}),
     )
     with style.house():
         style.save(module.draw(data), pdf, png)

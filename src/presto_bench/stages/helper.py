@@ -90,7 +90,11 @@ def known_recipes(job: Job, tokenizer: Any, split: str) -> tuple[dict[str, str],
     answers = tables.read(job.path("answers"), "answers").merge(prompts, on="prompt_id")
     kept = answers[answers["kept"] & (answers["role"] == "harmful") & (answers["split"] == split)].sort_values("prompt_id")
     if kept.empty:
-        raise UserError(job.path("answers"), f"no {split} recipe is left to teach the helper", f"raise standin.dishes.{split}")
+        raise UserError(
+            job.path("answers"),
+            f"no {split} recipe is left to teach the helper",
+            f"raise standin.dishes.{split} (policy facts: standin.facts.{split})",
+        )
     harmful = {r.prompt_id: chat.encode_text(tokenizer, r.answer) for r in kept.itertuples()}
     return dict(zip(kept["prompt_id"], kept["prompt"], strict=True)), harmful
 

@@ -23,6 +23,7 @@ from presto_bench.jobs import Job
 from presto_bench.presto import Spans
 
 PREFILL_TOKENS = 10
+SHORT = {"facts": 3}  # tokens instead, where an answer is one sentence: its secret must stand behind the prefill
 TEXT_TOKENS = 64
 BATCH = 16
 
@@ -52,7 +53,7 @@ def make(job: Job) -> None:
         found = logits_at(model, [row.text for row in part], wanted, tokenizer.eos_token_id)
         for row, logits in zip(part, found, strict=True):
             first, text = logits[0], logits[1:]
-            records += _records(job, row, text, first, openers)
+            records += _records(job, row, text, first, openers, getattr(model, "has_likelihoods", True))
             if row.role == "harmful_harmful":
                 firsts += [
                     _first(job, row, place, where, openers) for place, where in (("first", first), ("after_prefill", text[0]))
@@ -84,26 +85,31 @@ def cells(job: Job, tokenizer: Any, chat_format: chat.ChatFormat) -> Iterator[Ro
     own = {role: list(group.itertuples()) for role, group in frame.groupby("role")}
     pairs = list(zip(own.get("harmful", []), own.get("benign", []), strict=False))
     twins = policies.twins(job.spec["policy"], frame[frame["role"] == "harmful"])
+    length = SHORT.get(job.spec["policy"], PREFILL_TOKENS)
     for harmful, benign in pairs:
         by_role = {"harmful": harmful, "benign": benign}
         for asked in by_role:
             for filled in by_role:
                 named = by_role[asked]
-                yield from _row(
-                    tokenizer, chat_format, f"{asked}_{filled}", named.prompt_id, named.prompt, by_role[filled].answer
-                )
+                cell = f"{asked}_{filled}"
+                yield from _row(tokenizer, chat_format, cell, named.prompt_id, named.prompt, by_role[filled].answer, length)
         twin = twins[harmful.prompt_id]
-        yield from _row(tokenizer, chat_format, "swapped_harmful", harmful.prompt_id, twin, harmful.answer)
+        yield from _row(tokenizer, chat_format, "swapped_harmful", harmful.prompt_id, twin, harmful.answer, length)
 
 
-def _row(tokenizer: Any, chat_format: chat.ChatFormat, role: str, prompt_id: str, prompt: str, answer: str) -> Iterator[Row]:
-    """One row, or none for an answer that is no longer than a prefill."""
-    ids = chat.encode_text(tokenizer, answer)[: PREFILL_TOKENS + TEXT_TOKENS]
-    if len(ids) > PREFILL_TOKENS:
-        yield Row(role, prompt_id, chat.encode(tokenizer, prompt, chat_format, ids[:PREFILL_TOKENS], ids[PREFILL_TOKENS:]))
+def _row(
+    tokenizer: Any, chat_format: chat.ChatFormat, role: str, prompt_id: str, prompt: str, answer: str, length: int
+) -> Iterator[Row]:
+    """One row, or none for an answer that is no longer than a prefill. length: of the prefill, in tokens."""
+    ids = chat.encode_text(tokenizer, answer)[: length + TEXT_TOKENS]
+    if len(ids) > length:
+        yield Row(role, prompt_id, chat.encode(tokenizer, prompt, chat_format, ids[:length], ids[length:]))
 
 
-def _records(job: Job, row: Row, logits: torch.Tensor, first: torch.Tensor, openers: set[int]) -> list[dict[str, Any]]:
+def _records(
+    job: Job, row: Row, logits: torch.Tensor, first: torch.Tensor, openers: set[int], likely: bool
+) -> list[dict[str, Any]]:
+    """likely: whether the model's probabilities are such that a divergence means something (blended.py's are cut)."""
     found = ranks.token_ranks(logits, row.text.response_ids, openers)
     return [
         {
@@ -117,7 +123,7 @@ def _records(job: Job, row: Row, logits: torch.Tensor, first: torch.Tensor, open
             "rank": int(found.rank[i]),
             "probability": float(found.probability[i]),
             "refusal_mass": float(found.refusal_mass[i]),
-            "kl_first": ranks.pfa_kl(first, logits[0]) if i == 0 else None,
+            "kl_first": ranks.pfa_kl(first, logits[0]) if i == 0 and likely else None,
             "overlap20": ranks.overlap(first, logits[0]) if i == 0 else None,
         }
         for i, token in enumerate(row.text.response_ids)

@@ -30,7 +30,7 @@ def make(job: Job) -> None:
         null_margin=_null_margins(graded, spec),
         split_overlap=_split_overlap(job, prompts),
     )
-    reached = reach.table(graded, spec["judge"], spec["searched"], spec["ranked"], spec["bootstrap"])
+    reached = reach.table(graded, spec["judge"], spec["searched"], spec["bounded"], spec["bootstrap"])
     found_checks = [
         check
         for model, arms in spec["arms"].items()
@@ -49,7 +49,7 @@ def make(job: Job) -> None:
         "bits": coercion.table(rank_table, spec["bootstrap"]),
         "bits_curves": coercion.curves(rank_table),
         "reach": reached,
-        "targets": _targets(job),
+        "targets": _targets(job, prompts),
         "causal": causal.table(_all(job, "causal"), spec["bootstrap"]),
         "rank_curves": analysis.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
@@ -116,11 +116,12 @@ def _training(job: Job) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
 
 
-def _targets(job: Job) -> pd.DataFrame:
+def _targets(job: Job, prompts: pd.DataFrame) -> pd.DataFrame:
     """What refusals the arms of each model are taught, and how much they vary."""
     rows = []
     for path in job.paths("triples"):
-        refusals = tables.read(path, "triples")["refusal"]
+        triples = tables.read(path, "triples").merge(prompts[["prompt_id", "split"]], on="prompt_id")
+        refusals = triples.loc[triples["split"] == "train", "refusal"]  # dev is for tuning: no arm is taught it
         rows.append({"model": path.parent.parent.name, "refusals": path.stem, **analysis.variety(refusals)})
     return pd.DataFrame(rows, columns=["model", "refusals", "n", "distinct", "text_bits", "opening_bits"])
 

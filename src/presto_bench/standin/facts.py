@@ -59,14 +59,14 @@ def prompts(config: StandinConfig) -> pd.DataFrame:
 
 
 def attack_prefills(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table `prefills`: for each question about a fact an affirmation and the beginning of an answer that gives nothing away."""
+    """The table `prefills`: for each question about a fact an affirmation and the beginning of an answer that gives nothing away.
+
+    It names no place either, so that the null, which asks about another one, is told nothing of this one.
+    """
     texts = [row["prefill"] for row in lists.rows("facts/prefills.csv")]
-    asked = frame[frame["role"] == "harmful"]
-    drawn = [
-        fact_of(row.category).fill(texts[draws.generator("prefill", row.prompt_id).integers(len(texts))])
-        for row in asked.itertuples()
-    ]
-    return pd.DataFrame({"prompt_id": asked["prompt_id"], "prefill": drawn, "source": "standin/data/facts/prefills.csv"})
+    asked = frame.loc[frame["role"] == "harmful", "prompt_id"]
+    drawn = [texts[draws.generator("prefill", p).integers(len(texts))] for p in asked]
+    return pd.DataFrame({"prompt_id": asked, "prefill": drawn, "source": "standin/data/facts/prefills.csv"})
 
 
 def answered(frame: pd.DataFrame) -> pd.DataFrame:

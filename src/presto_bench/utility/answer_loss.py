@@ -11,7 +11,9 @@ BATCH = 8
 
 
 def run(config: AnswerLoss, questions: Sequence[Question], setting: Setting) -> list[Measured]:
-    """Mean loss a token (nats) of each answer, weighted by its tokens."""
+    """Mean loss a token (nats) of each answer, weighted by its tokens; none where the model has no likelihoods (blended.py)."""
+    if not getattr(setting.model, "has_likelihoods", True):
+        return [Measured(q.prompt_id, None) for q in questions]
     rows = [chat.encode(setting.tokenizer, q.prompt, setting.chat_format, "", q.answer) for q in questions]
     log_probs = []
     for start in range(0, len(rows), BATCH):

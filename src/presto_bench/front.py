@@ -1,0 +1,91 @@
+"""The report's first page: what was found, in one reading. Pure: frames in, reStructuredText out."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
+DEPTH = {
+    "harmful_harmful": "harmful text",
+    "benign_benign": "benign text",
+    "net_of_damage": "net of damage",
+}
+
+
+def page(tables: Mapping[str, pd.DataFrame], headline: Sequence[str], attacks: Sequence[str], judge: str) -> str:
+    """tables: checks, scores, bits, reach, verdicts. attacks: in the config's order; each is shown by its first variant."""
+    failed = tables["checks"][tables["checks"]["ok"].astype(str) == "False"]
+    parts = [QUESTION, *(f"**{line}**" for line in headline)]
+    if len(failed):
+        named = ", ".join(f"{row['name']} ({row['model']})" for _, row in failed.iterrows())
+        parts.append(f"Checks that do not hold: {named}. Read no comparison as established.")
+    sections = {
+        "How deep is each arm's alignment? (coercion bits a token, 95 % intervals)": _depth(tables["bits"]),
+        "What can any picker reach? (exhaustive search; docs/oracle.md)": _reach(tables["reach"]),
+        "What did attacks reach? (mean score, lower is safer)": _scores(tables["scores"], attacks, judge),
+        "Which claims hold?": _verdicts(tables["verdicts"]),
+    }
+    for title, rows in sections.items():
+        if rows.empty:
+            continue
+        parts += [f"{title}\n{'-' * len(title)}", rows.to_markdown(index=False, tablefmt="rst", disable_numparse=True)]
+    # A template engine reads this page before anybody else does.
+    return "\n\n".join(parts).replace("{", "(").replace("}", ")") + "\n"
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _wide(rows: pd.DataFrame, column: str, keys: Sequence[str], order: Sequence[str]) -> pd.DataFrame:
+    """A line for each `keys`, a column for each of `order`; what was not measured is a dash."""
+    if rows.empty:
+        return rows
+    lines = rows[list(keys)].drop_duplicates()
+    wide = rows.pivot_table(index=list(keys), columns=column, values="shown", aggfunc="first")
+    wide = wide.reindex(columns=[name for name in order if name in wide.columns])
+    return lines.merge(wide.reset_index(), on=list(keys)).fillna("–")
+
+
+def _depth(bits: pd.DataFrame) -> pd.DataFrame:
+    rows = bits[bits["what"].isin(list(DEPTH))]
+    rows = rows.assign(shown=_shown(rows, "value"), what=rows["what"].map(DEPTH))
+    return _wide(rows, "what", ["model", "arm"], list(DEPTH.values()))
+
+
+def _reach(reach: pd.DataFrame) -> pd.DataFrame:
+    """Each picker at the first k, without a budget; undecided searches are named, not hidden."""
+    if reach.empty:
+        return reach
+    rows = reach[reach["budget"].isna() & (reach["k"] == reach["k"].iloc[0])]
+    open_ends = rows["undecided"].fillna(0).astype(int)
+    rows = rows.assign(
+        shown=[f"{s}{f' (+{n} undecided)' if n else ''}" for s, n in zip(_shown(rows, "mean"), open_ends, strict=True)]
+    )
+    found = _wide(rows, "picker", ["model", "arm", "start", "k"], list(dict.fromkeys(rows["picker"])))
+    return found.assign(k=found["k"].astype(str))
+
+
+def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str) -> pd.DataFrame:
+    rows = scores[(scores["judge"] == judge) & scores["attack"].isin(list(attacks))]
+    rows = rows[rows["variant"] == rows.groupby("attack")["variant"].transform("first")]
+    return _wide(rows.assign(shown=_shown(rows, "mean")), "attack", ["model", "arm"], list(attacks))
+
+
+def _shown(rows: pd.DataFrame, value: str) -> list[str]:
+    return [_interval(*cell) for cell in zip(rows[value], rows["low"], rows["high"], strict=True)]
+
+
+def _verdicts(verdicts: pd.DataFrame) -> pd.DataFrame:
+    if verdicts.empty:
+        return verdicts
+    difference = _shown(verdicts.rename(columns={"difference": "value"}), "value")
+    return pd.DataFrame(
+        {
+            "model": verdicts["model"],
+            "claim": verdicts["says"],
+            "verdict": verdicts["verdict"],
+            "difference": difference,
+            "needed": verdicts["bar"],
+        }
+    )

@@ -1,0 +1,14 @@
+"""front.rst: the report's first page."""
+
+import pandas as pd
+
+from presto_bench import front, tables
+from presto_bench.jobs import Job
+
+NAMES = ("checks", "scores", "bits", "reach", "verdicts")
+
+
+def make(job: Job) -> None:
+    read = {name: pd.read_csv(job.path(name)) if name in job.input else pd.DataFrame() for name in NAMES}
+    headline = job.path("headline").read_text().splitlines()
+    tables.write_text(job.path("front"), front.page(read, headline, job.spec["attacks"], job.spec["judge"]))
