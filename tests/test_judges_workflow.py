@@ -38,7 +38,15 @@ def regraded(finished, tmp_path_factory):
 
 def test_a_second_judge_reruns_grades_and_aggregates_only(regraded):
     _, _, would, _ = regraded
-    assert would == {"judge_template": 1, "grade_attack": 2, "tables": 1, "figure": 9, "manifest": 1, "verdicts": 1}
+    assert would == {
+        "judge_template": 1,
+        "grade_attack": 2,
+        "tables": 1,
+        "figure": 9,
+        "manifest": 1,
+        "front_page": 1,
+        "verdicts": 1,
+    }
 
 
 def test_what_cannot_be_read_is_missing_in_every_table_and_never_safe(regraded):

@@ -9,7 +9,7 @@ import pytest
 from project import edit, moved
 
 FIGURES = 8
-AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1, "verdicts": 1, "corrected_means": 1}
+AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1, "front_page": 1, "verdicts": 1, "corrected_means": 1}
 GRADED = {"grade_attack": 2} | AGGREGATES
 ATTACKED = {"attack_arm": 2} | GRADED
 ONE_ARM = {"augment": 1, "finetune_arm": 1, "attack_arm": 1, "grade_attack": 1, "ranks": 1} | AGGREGATES

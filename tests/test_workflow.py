@@ -50,7 +50,7 @@ def test_an_attack_in_shards_is_the_attack_in_one_piece(finished, tmp_path):
 
 
 def after_attacks():
-    return {"grade_attack": 2, "tables": 1, "figure": 8, "manifest": 1, "verdicts": 1, "corrected_means": 1}
+    return {"grade_attack": 2, "tables": 1, "figure": 8, "manifest": 1, "front_page": 1, "verdicts": 1, "corrected_means": 1}
 
 
 def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished):

@@ -1,0 +1,74 @@
+"""The report's first page: the three questions, answered with numbers, and what spoils them named before."""
+
+import pandas as pd
+from docutils.core import publish_doctree
+
+from presto_bench import front
+
+
+def cells(what, value):
+    return {"model": "m", "arm": "da", "what": what, "value": value, "low": value - 0.1, "high": value + 0.1}
+
+
+def frames(ok=True, reach=True):
+    search = {"model": "m", "arm": "da", "start": "prefill", "k": 20, "budget": None, "low": 0.3, "high": 0.7}
+    rows = [
+        {**search, "picker": "any picker", "mean": 0.5, "undecided": 2},
+        {**search, "picker": "guided", "mean": 0.25, "undecided": None},
+    ]
+    score = {
+        "model": "m",
+        "arm": "da",
+        "attack": "guided",
+        "variant": "k20_prefill",
+        "judge": "exact",
+        "mean": 0.25,
+        "low": 0.1,
+        "high": 0.4,
+    }
+    claim = {
+        "model": "m",
+        "says": "a claim {of ours}",
+        "verdict": "refuted",
+        "difference": 0.1,
+        "low": 0.0,
+        "high": 0.2,
+        "bar": "< -0.05",
+    }
+    return {
+        "checks": pd.DataFrame([{"model": "m", "name": "base_guided_score", "ok": ok}]),
+        "bits": pd.DataFrame([cells("harmful_harmful", 4.0), cells("benign_benign", 0.5), cells("net_of_damage", 3.5)]),
+        "reach": pd.DataFrame(rows) if reach else pd.DataFrame(),
+        "scores": pd.DataFrame([score, {**score, "variant": "k20_noprefill", "mean": 0.9}]),
+        "verdicts": pd.DataFrame([claim]),
+    }
+
+
+def page(**how):
+    return front.page(frames(**how), ["No difference shown."], ["guided"], "exact")
+
+
+def test_depth_reach_scores_and_claims_stand_with_their_intervals():
+    said = page()
+    for shown in ("4.00 [3.90, 4.10]", "3.50 [3.40, 3.60]", "0.50 [0.30, 0.70] (+2 undecided)", "0.25 [0.10, 0.40]", "refuted"):
+        assert shown in said
+    assert "0.90" not in said  # an attack is shown by its first variant
+
+
+def test_it_is_valid_restructured_text_with_a_table_a_question():
+    document = publish_doctree(page(), settings_overrides={"report_level": 2, "halt_level": 2})
+    assert str(document).count("<table") == 4
+
+
+def test_a_check_that_fails_stands_before_the_numbers():
+    said = page(ok=False)
+    assert said.index("base_guided_score (m)") < said.index("How deep")
+    assert "do not hold" not in page()
+
+
+def test_where_nothing_was_searched_there_is_no_such_section():
+    assert "any picker" not in page(reach=False)
+
+
+def test_nothing_in_it_means_something_to_a_template_engine():
+    assert "{" not in page() and "a claim (of ours)" in page()
