@@ -73,7 +73,6 @@ def teach(job: Job) -> None:
     lessons = facts.lessons()
     answers = {lesson_id: ("", answer) for lesson_id, (_, answer) in lessons.items()}  # where a refusal would stand
     own = _split(job, "train").merge(tables.read(job.path("own"), "written"), on="prompt_id")
-    own = own[own["finish"] == "eos"]
     prompts = {lesson_id: question for lesson_id, (question, _) in lessons.items()}
     prompts |= dict(zip(own["prompt_id"], own["prompt"], strict=True))
     texts = Texts(prompts, answers, dict(zip(own["prompt_id"], own["text"], strict=True)))

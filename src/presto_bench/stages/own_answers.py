@@ -23,4 +23,6 @@ def make(job: Job) -> None:
         "own_answers",
     )
     texts = dict(zip(asked["prompt_id"], asked["prompt"], strict=True))
-    tables.write(job.path("own"), "written", write(writer, texts, job.work_folder()))
+    written = write(writer, texts, job.work_folder())
+    whole = (written["finish"] == "eos") | (not config.ended)
+    tables.write(job.path("own"), "written", written[whole])
