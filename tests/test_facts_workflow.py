@@ -11,8 +11,8 @@ STEPS = {"steps": 4, "batch_size": 4, "micro_batch_size": 2, "autocast": None}
 
 
 def as_facts(raw):
-    raw |= {"policy": "facts", "claims": None, "causal": {"texts": 2, "layers_per_band": 2}}
-    raw["arms"].append({"name": "da_presto", "inherits": "da", "steps": 4})
+    raw |= {"policy": "facts", "claims": None}
+    raw["arms"] = raw["arms"][:1]  # the base: what trains arms is no different here
     raw["attacks"] = [
         {"name": "oracle", "kind": "oracle", "k": [5, 20], "prefill": [True], "budgets": [0, 2], "max_tokens": 16},
         {"name": "guided", "kind": "guided", "max_steps": 8, "prefill": [True], "null": None},
@@ -31,7 +31,7 @@ def as_facts(raw):
 def project(root, tmp_path_factory):
     made = Project(root, tmp_path_factory.mktemp("facts") / "project")
     made.config(as_facts)
-    made.run()
+    made.run("figure_reach", "results/tiny/manifest.json")
     return made
 
 
@@ -56,19 +56,9 @@ def test_search_and_pickers_stand_in_one_table_and_agree(project):
     assert (search["n"] == 3).all() and (search["undecided"] == 0).all()
     checks = table(project, "checks").set_index("name")
     assert str(checks.loc["no_picker_beyond_the_search", "ok"]) == "True"
-    assert str(checks.loc["found_texts_graded_as_told", "ok"]) == "True"
-    assert str(checks.loc["untouched_direct_score", "ok"]) != "True"  # nobody asked it directly here, and it knows nothing
-
-
-def test_the_causal_test_covers_every_band_with_its_sham(project):
-    found = table(project, "causal")
-    assert set(found["arm"]) == {"base", "da", "da_presto"}
-    assert set(found["patch"]) == {"knock_out", "take_over"}
-    assert set(found.loc[found["arm"] == "base", "patch"]) == {"knock_out"}  # it takes nothing over from anybody
-    assert set(found["span"]) == {"prefill", "sham"}
-    # Knocking out takes mass away, from the prefill and from the sham alike.
-    assert (found.loc[found["patch"] == "knock_out", "moved"] <= 0).all()
-    assert (project.path / "results/tiny/figures/causal.png").stat().st_size > 2000
+    assert str(checks.loc["searches_decided", "ok"]) == "True"
+    # A random model can be made to tell nothing in sixteen tokens of its twenty best: there is nothing to grade.
+    assert (search["mean"] == 0).all() and str(checks.loc["found_texts_graded_as_told", "ok"]) == "nan"
     assert (project.path / "results/tiny/figures/reach.png").stat().st_size > 2000
 
 
