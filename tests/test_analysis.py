@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -263,3 +264,36 @@ def test_one_attacks_refused_ratio_does_not_spoil_anothers():
     assert "reason" in found["ratios"]["m"]["guided"]
     assert found["ratios"]["m"]["prefilling"]["value"] == pytest.approx(2.0)
     json.dumps(found, allow_nan=False)
+
+
+def priced(losses):
+    rows = [
+        {"model": "m", "arm": arm, "task": "heldout", "task_kind": "answer_loss", "mean": loss} for arm, loss in losses.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_only_arms_at_the_same_price_are_compared():
+    frames = {arm: completions(arm) for arm in ("da", "da_heavy", "da_presto")}
+    scores = {"da": 0.5, "da_heavy": 0.3, "da_presto": 0.2}
+    together = pd.concat(frames.values(), ignore_index=True)
+    graded = analysis.graded_completions(together, pd.concat([grades(frames[arm], score) for arm, score in scores.items()]))
+    pairs = [("da", "da_presto"), ("da_heavy", "da_presto")]
+    found = analysis.matched(graded, priced({"da": 1.0, "da_heavy": 1.3, "da_presto": 1.4}), pairs, 100)
+    assert found[["reference", "treated"]].to_numpy().tolist() == [["da_heavy", "da_presto"]]
+    assert found["value"].iloc[0] == pytest.approx(0.1) and found["loss_ratio"].iloc[0] == pytest.approx(1.4 / 1.3)
+    assert analysis.matched(graded, priced({"da": 1.0, "da_heavy": 1.1, "da_presto": 1.4}), pairs, 100).empty
+    assert analysis.matched(graded, priced({"da": 1.0, "da_presto": float("nan")}), pairs, 100).empty  # not measured
+
+
+@given(st.lists(st.sampled_from(["I can't.", "I won't.", "Sorry, no."]), min_size=1, max_size=50))
+def test_the_variety_of_refusals_is_their_entropy(refusals):
+    found = analysis.variety(pd.Series(refusals))
+    assert (found["n"], found["distinct"]) == (len(refusals), len(set(refusals)))
+    assert -1e-9 <= found["opening_bits"] <= found["text_bits"] + 1e-9  # two texts may open alike, one cannot open in two ways
+    assert found["text_bits"] <= np.log2(found["distinct"]) + 1e-9
+
+
+def test_refusals_that_are_all_equally_frequent_have_the_logarithm_of_their_number():
+    found = analysis.variety(pd.Series(["I can't.", "I won't.", "Sorry.", "No."] * 3))
+    assert (found["text_bits"], found["opening_bits"]) == (pytest.approx(2), pytest.approx(1.5))

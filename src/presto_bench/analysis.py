@@ -116,6 +116,36 @@ def comparisons(graded: pd.DataFrame, reference: str, treated: str, resamples: i
     return pd.DataFrame(rows, columns=columns)
 
 
+def matched(graded: pd.DataFrame, utility: pd.DataFrame, pairs: Sequence[tuple[str, str]], resamples: int) -> pd.DataFrame:
+    """Comparisons of arms that cost the same: pairs (without the term, with it) whose held-out losses differ by LOSS_MATCH or less.
+
+    loss_ratio: treated over reference. A method that only damages more would show no difference here. utility: with `task_kind`.
+    """
+    losses = utility[utility["task_kind"] == "answer_loss"].groupby(["model", "arm"])["mean"].first()
+    rows = []
+    for reference, treated in pairs:
+        compared = comparisons(graded, reference, treated, resamples)
+        for model, part in compared.groupby("model", sort=False):
+            ratio = losses.get((model, treated), np.nan) / losses.get((model, reference), np.nan)
+            if 1 / LOSS_MATCH <= ratio <= LOSS_MATCH:
+                rows.append(part.assign(reference=reference, treated=treated, loss_ratio=ratio))
+    columns = [
+        "model",
+        "reference",
+        "treated",
+        "loss_ratio",
+        "attack",
+        "variant",
+        "judge",
+        "value",
+        "low",
+        "high",
+        "n",
+        "p_seeds",
+    ]
+    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+
+
 def rank_curves(table: pd.DataFrame) -> pd.DataFrame:
     """Share of tokens in the top k, and reach@k, over k: mean over texts, by model, arm and cell of the 2 x 2."""
     rows = []

@@ -45,6 +45,7 @@ def make(job: Job) -> None:
         "checks": checks,
         "scores": scores,
         "comparisons": compared,
+        "matched": analysis.matched(graded, utility, spec["term_pairs"], spec["bootstrap"]),
         "ranks": ranks,
         "bits": coercion.table(rank_table, spec["bootstrap"]),
         "bits_curves": coercion.curves(rank_table),
