@@ -61,6 +61,8 @@ def _by_k(axis, data: Data, model: str, search: pd.DataFrame, pickers: pd.DataFr
                 label=f"{style.label(arm)}, {picker}",
             )
     axis.set_xscale("log")
+    axis.set_xticks(sorted(search["k"].unique()), sorted(search["k"].unique()))
+    axis.minorticks_off()
     axis.set_xlabel("candidates k")
 
 
