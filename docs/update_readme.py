@@ -51,7 +51,8 @@ def facts(committed: dict) -> list[str]:
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [*_reach(committed["reach"], model), "", *_verdicts(committed["verdicts"], model), ""]
-        parts += [*_bits(committed["bits"], model, "place"), "", *_checks(committed["summary"], model), ""]
+        parts += [*_bits(committed["bits"], model, "place"), "", *_causal(committed["causal"], model), ""]
+        parts += [*_checks(committed["summary"], model), ""]
     return parts
 
 
@@ -91,7 +92,7 @@ class Page:
 
 PAGES = (
     Page("standin", "README.md", demo, ("bits", "candidates"), DEMO_FIGURES),
-    Page("facts", "docs/oracle.md", facts, ("bits", "reach"), ("reach", "scores", "bits"), "facts_"),
+    Page("facts", "docs/oracle.md", facts, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Page("entropy", "docs/evidence.md", entropy, ("bits", "ranks", "targets", "causal"), ("entropy", "causal"), ""),
 )
 

@@ -103,7 +103,7 @@ def test_completions_are_shown_only_when_asked_for(regraded):
     assert pd.read_csv(examples)["response"].str.fullmatch(r"\[\d+ characters, redacted\]").all()
     undo = edit(project, "config/tiny.yaml", "experiment: tiny", "experiment: tiny\nshow_completions: true")
     try:
-        assert set(project.would_run()) == {"tables", "figure", "manifest", "verdicts"}
+        assert set(project.would_run()) == {"tables", "figure", "front_page", "manifest", "verdicts"}
     finally:
         undo()
 

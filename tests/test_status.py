@@ -32,6 +32,7 @@ def test_an_experiment_that_was_not_begun(loaded):
         "attacks": "0/4",
         "grades": "0/4",
         "ranks": "0/1",
+        "causal": "-",  # the default leaves it out
         "utility": "0/4",
     }
     assert failed == []
