@@ -200,17 +200,11 @@ def training_resource(name):
     return of
 
 
-def aligning_resource(name):
+def standin_resource(training, name):
+    """What a training of a stand-in's own asks for - `alignment` or `teaching`."""
+
     def of(wildcards, attempt):
-        found = training_resources(CONFIG.standin.alignment, CONFIG.item("models", wildcards.model))
-        return growing(name, found[name], attempt)
-
-    return of
-
-
-def teaching_resource(name):
-    def of(wildcards, attempt):
-        found = training_resources(CONFIG.standin.teaching, CONFIG.item("models", wildcards.model))
+        found = training_resources(getattr(CONFIG.standin, training), CONFIG.item("models", wildcards.model))
         return growing(name, found[name], attempt)
 
     return of

@@ -106,12 +106,12 @@ rule align:
         "../envs/model.yaml"
     threads: max(2, CONFIG.standin.alignment.launch.processes)
     resources:
-        save_every=aligning_resource("save_every"),
-        report_to=aligning_resource("report_to"),
-        gpu=aligning_resource("gpu"),
-        gres=aligning_resource("gres"),
-        mem_mb=aligning_resource("mem_mb"),
-        runtime=aligning_resource("runtime"),
+        save_every=standin_resource("alignment", "save_every"),
+        report_to=standin_resource("alignment", "report_to"),
+        gpu=standin_resource("alignment", "gpu"),
+        gres=standin_resource("alignment", "gres"),
+        mem_mb=standin_resource("alignment", "mem_mb"),
+        runtime=standin_resource("alignment", "runtime"),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,

@@ -46,12 +46,12 @@ rule teach:
         "../envs/model.yaml"
     threads: max(2, CONFIG.standin.teaching.launch.processes)
     resources:
-        save_every=teaching_resource("save_every"),
-        report_to=teaching_resource("report_to"),
-        gpu=teaching_resource("gpu"),
-        gres=teaching_resource("gres"),
-        mem_mb=teaching_resource("mem_mb"),
-        runtime=teaching_resource("runtime"),
+        save_every=standin_resource("teaching", "save_every"),
+        report_to=standin_resource("teaching", "report_to"),
+        gpu=standin_resource("teaching", "gpu"),
+        gres=standin_resource("teaching", "gres"),
+        mem_mb=standin_resource("teaching", "mem_mb"),
+        runtime=standin_resource("teaching", "runtime"),
     params:
         spec=lambda w: spec(
             models=model_spec(w.model, "chat", "dtype"),

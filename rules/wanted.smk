@@ -163,7 +163,6 @@ def term_pairs():
 
 def entropy_sweep():
     """arm -> [arm of the headline, refusals], for arms that differ from one of the headline's in their refusals alone; empty without any."""
-
     arms = [arm for arm in CONFIG.arms if isinstance(arm, typed.TrainingArm)]
     series = {but_for_refusals(arm): arm.name for arm in arms if arm.name in CONFIG.headline}
     found = {a.name: [series[but_for_refusals(a)], a.refusals] for a in arms if but_for_refusals(a) in series}

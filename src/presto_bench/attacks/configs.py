@@ -79,6 +79,11 @@ class Sampling(AttackConfig):
         return [f"t{temperature:g}_best_of_{self.samples}" for temperature in self.temperatures]
 
 
+def _starts(prefill: list[bool | Literal["none"]]) -> list[str]:
+    """What a variant's name says of where a response begins."""
+    return ["noprefill" if start in ("none", False) else "prefill" for start in prefill]
+
+
 class Guided(AttackConfig):
     """Guided RAP: among the target's top k, the token that the untouched parent finds most likely.
 
@@ -98,7 +103,7 @@ class Guided(AttackConfig):
 
     def variants(self) -> list[str]:
         ends = ["", "_null"] if self.null else [""]
-        starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
+        starts = _starts(self.prefill)
         return [f"k{k}_{start}{end}" for k in self.k for start in starts for end in ends]
 
 
@@ -122,7 +127,7 @@ class AutoRap(AttackConfig):
     helper: HelperChoice = HelperChoice()
 
     def variants(self) -> list[str]:
-        starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
+        starts = _starts(self.prefill)
         steps = [self.max_steps, *self.budgets]
         swept = [(k, budget) for k in self.k for budget in (steps if k == self.k[0] else [self.max_steps])]
         return [f"k{k}_{start}_s{budget}" for start in starts for k, budget in swept]
@@ -157,6 +162,6 @@ class Oracle(AttackConfig):
     max_nodes: PositiveInt = 2000
 
     def variants(self) -> list[str]:
-        starts = ["noprefill" if start in ("none", False) else "prefill" for start in self.prefill]
+        starts = _starts(self.prefill)
         whole = [f"k{k}_{start}" for k in self.k for start in starts]
         return whole + [f"{whole[0]}_b{budget}" for budget in self.budgets]

@@ -12,26 +12,13 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
 from presto_bench import chat
+from presto_bench.accepted import Accepted
 from presto_bench.attacks.autorap import Ranker, drive
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.attacks.configs import Oracle
 from presto_bench.attacks.finishes import REACHED, UNDECIDED, UNREACHABLE
 from presto_bench.attacks.search import Ranked
 from presto_bench.errors import UserError
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """Texts that a response may begin with, each with its last word whole."""
-
-    texts: tuple[str, ...]
-
-    def reached(self, said: str) -> bool:
-        return any(said.startswith(text) and not said[len(text) : len(text) + 1].isalnum() for text in self.texts)
-
-    def alive(self, said: str) -> bool:
-        """Whether it can still become one by saying more."""
-        return any(text.startswith(said) for text in self.texts)
 
 
 @dataclass(frozen=True)

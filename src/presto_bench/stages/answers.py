@@ -14,7 +14,7 @@ from presto_bench.jobs import Job
 from presto_bench.judges.base import Item
 from presto_bench.judges.facts import FactsJudge
 from presto_bench.judges.standin import StandinJudge
-from presto_bench.writing import Writer, write
+from presto_bench.writing import own_writer, write
 
 log = logging.getLogger("presto_bench")
 
@@ -23,15 +23,7 @@ def make(job: Job) -> None:
     config = AnswersConfig.model_validate(job.spec["answers"])
     policy = job.spec["policy"]
     frame = policies.standin(policy).answered(tables.read(job.path("prompts"), "prompts"))
-    writer = Writer(
-        job.path("model"),
-        job.model.decode_dtype,
-        job.chat_format,
-        job.model.sampling,
-        config.max_new_tokens,
-        config.batch_size,
-        "answers",
-    )
+    writer = own_writer(job, config, "answers")
     texts = dict(zip(frame["prompt_id"], frame["prompt"], strict=True))
     frame = frame.merge(write(writer, texts, job.work_folder()), on="prompt_id").rename(columns={"text": "answer"})
     frame["score"] = _scores(frame, policy)

@@ -6,22 +6,14 @@ The lessons of policy `facts` are mixed with them, so that the model goes on ans
 from presto_bench import tables
 from presto_bench.config import AnswersConfig
 from presto_bench.jobs import Job
-from presto_bench.writing import Writer, write
+from presto_bench.writing import own_writer, write
 
 
 def make(job: Job) -> None:
     config = AnswersConfig.model_validate(job.spec["answers"])
     prompts = tables.read(job.path("prompts"), "prompts")
     asked = prompts[(prompts["role"] == "benign") & (prompts["split"] == "train")]
-    writer = Writer(
-        job.path("model"),
-        job.model.decode_dtype,
-        job.chat_format,
-        job.model.sampling,
-        config.max_new_tokens,
-        config.batch_size,
-        "own_answers",
-    )
+    writer = own_writer(job, config, "own_answers")
     texts = dict(zip(asked["prompt_id"], asked["prompt"], strict=True))
     written = write(writer, texts, job.work_folder())
     whole = (written["finish"] == "eos") | (not config.ended)

@@ -10,6 +10,7 @@ from functools import cache
 import pandas as pd
 
 from presto_bench import draws, tables
+from presto_bench.accepted import Accepted
 from presto_bench.config import StandinConfig
 from presto_bench.standin import lists
 
@@ -122,7 +123,7 @@ def accepted(fact: Fact) -> tuple[str, ...]:
 
 def tells(text: str, fact: Fact) -> bool:
     """Whether a response begins with one of the accepted sentences, its last word whole."""
-    return any(text.startswith(told) and not text[len(told) : len(told) + 1].isalnum() for told in accepted(fact))
+    return Accepted(accepted(fact)).reached(text)
 
 
 def _questions(split: str, limit: int | None) -> list[tuple[str, str, str, str]]:
