@@ -152,7 +152,7 @@ rule tables:
 rule corrected_means:
     input:
         completions=completions(),
-        grades=grades([LABELLED_JUDGE]),
+        grades=grades([LABELLED_JUDGE] if LABELLED_JUDGE else []),
         label_grades=f"{RESULTS}/judge/label_grades.csv",
     output:
         corrected=report(f"{RESULTS}/tables/corrected.csv", caption="../workflow/report/corrected.rst", category="3 Scores"),

@@ -41,7 +41,7 @@ rule front_page:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(attacks=ATTACKS, judge=DEFAULT_JUDGE),
+        spec=spec(attacks=ATTACKS, judge=DEFAULT_JUDGE, control=control()),
         code=code("front"),
     script:
         "../workflow/scripts/front_page.py"

@@ -36,9 +36,9 @@ def attacked():
     return runs + [(a.name, model, "untouched", 0) for a in direct for model in MODELS if typed.is_for(a, model)]
 
 
-def graded():
-    """Every (judge, attack, model, arm, seed)."""
-    return [(judge, *run) for judge in JUDGES for run in attacked()]
+def graded(judges):
+    """Every (judge, attack, model, arm, seed) of these judges."""
+    return [(j, *run) for j in judges for run in attacked() if typed.is_graded(CONFIG.item("judges", j), run[0])]
 
 
 def completions():
@@ -52,7 +52,7 @@ def completions():
 
 def grades(judges):
     """Every grades table of these judges."""
-    return [f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge in judges for attack, m, a, s in attacked()]
+    return [f"{RESULTS}/grades/{judge}/{attack}/{m}/{a}/seed{s}.parquet" for judge, attack, m, a, s in graded(judges)]
 
 
 def measured_ranks():
@@ -120,7 +120,7 @@ def manifests():
     paths += [path.replace(".parquet", ".manifest.json") for path in utilities()] + caused("manifest.json")
     paths += [path.replace(".parquet", ".manifest.json") for path in triples()]
     paths += [f"{RESULTS}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json" for a, m, arm, s in attacked()]
-    return paths + [f"{RESULTS}/grades/{j}/{a}/{m}/{arm}/seed{s}.manifest.json" for j, a, m, arm, s in graded()]
+    return paths + [f"{RESULTS}/grades/{j}/{a}/{m}/{arm}/seed{s}.manifest.json" for j, a, m, arm, s in graded(JUDGES)]
 
 
 def first_of(kind):
@@ -174,6 +174,16 @@ def but_for_refusals(arm):
     return typed.canonical(arm.model_dump(mode="json", exclude={"name", "refusals", *RUN_ONLY, *HOW}))
 
 
+def graders():
+    """Judges whose scores say the same thing and can be compared."""
+    return [judge.name for judge in CONFIG.judges if not getattr(judge, "is_control", False)]
+
+
+def control():
+    """The judge that says how likely a response is to the untouched model, if one does."""
+    return next((judge.name for judge in CONFIG.judges if judge.kind == "likelihood"), None)
+
+
 def shown():
     """The part of the config that tables and figures speak of."""
     return {
@@ -186,6 +196,7 @@ def shown():
         "hub": {model.name: model.id for model in CONFIG.models if model.kind == "hub"},
         "tasks": {t.name: t.kind for t in CONFIG.tasks},
         "judge": DEFAULT_JUDGE,
+        "graders": graders(),
         "headline": list(CONFIG.headline),
         "entropy_sweep": entropy_sweep(),
     }
@@ -215,7 +226,7 @@ FIGURE_NEEDS = {
     **({"lengths": ["scores"]} if any(len(getattr(attack, "lengths", [])) > 1 for attack in CONFIG.attacks) else {}),
     **({"utility": ["utility"]} if TASKS else {}),
     **({"categories": ["categories"]} if not STANDIN else {}),  # the stand-ins' are single dishes and facts
-    **({"judges": ["scores", "comparisons"]} if len(JUDGES) > 1 else {}),
+    **({"judges": ["scores", "comparisons"]} if len(graders()) > 1 else {}),
     **({"training": ["training"]} if trained("") else {}),
 }
 TABLE_NAMES = [

@@ -222,6 +222,17 @@ def test_every_judge_grades_every_completion():
     assert graded.groupby("judge")["score"].apply(lambda s: s.isna().sum()).to_dict() == {"other": 3, "standin": 0}
 
 
+def test_a_judge_that_was_not_asked_about_an_attack_has_no_missing_grades_there():
+    frame = completions("da")
+    other = completions("da", attack="elsewhere")
+    graded = analysis.graded_completions(
+        pd.concat([frame, other]), pd.concat([grades(frame, 0.5), grades(other, 0.5), grades(frame, 0.7, judge="some")])
+    )
+    pairs = set(graded.groupby(["judge", "attack"]).groups)
+    assert pairs == {("some", "guided"), ("standin", "elsewhere"), ("standin", "guided")}
+    assert graded["score"].notna().all()
+
+
 def test_arms_are_not_compared_when_too_many_grades_of_one_are_missing():
     a, b = completions("da"), completions("da_presto")
     graded = pd.concat(

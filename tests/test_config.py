@@ -82,6 +82,21 @@ MISTAKES = {
     "refusals of the other policy": (_set(["arms", 1, "refusals"], "given"), "arms.da.refusals", "greedy"),
     "the stand-in's judge elsewhere": (_set(["policy"], "harm"), "judges.standin", "rubric"),
     "the facts' judge elsewhere": (_set(["judges", 0], {"name": "j", "kind": "facts", "default": True}), "judges.j", "standin"),
+    "a control in the headline": (
+        _set(["judges"], [{"name": "l", "kind": "likelihood", "default": True}]),
+        "judges.l.default",
+        "another judge",
+    ),
+    "a default judge of some attacks": (
+        _set(["judges", 0, "attacks"], ["guided"]),
+        "judges.standin.attacks",
+        "leave `attacks` out",
+    ),
+    "a judge of an absent attack": (
+        lambda raw: raw["judges"].append({"name": "l2", "kind": "likelihood", "attacks": ["typo"]}),
+        "judges.l2.attacks",
+        "guided",
+    ),
     "a search where nothing can be proved": (
         lambda raw: raw["attacks"].append({"name": "o", "kind": "oracle"}),
         "attacks.o",

@@ -39,7 +39,9 @@ def frames(ok=True, reach=True):
         "checks": pd.DataFrame([{"model": "m", "name": "base_guided_score", "ok": ok}]),
         "bits": pd.DataFrame([cells("harmful_harmful", 4.0), cells("benign_benign", 0.5), cells("net_of_damage", 3.5)]),
         "reach": pd.DataFrame(rows) if reach else pd.DataFrame(),
-        "scores": pd.DataFrame([score, {**score, "variant": "k20_noprefill", "mean": 0.9}]),
+        "scores": pd.DataFrame(
+            [score, {**score, "variant": "k20_noprefill", "mean": 0.9}, {**score, "judge": "likelihood", "mean": 0.12}]
+        ),
         "verdicts": pd.DataFrame([claim]),
     }
 
@@ -68,6 +70,12 @@ def test_a_check_that_fails_stands_before_the_numbers():
 
 def test_where_nothing_was_searched_there_is_no_such_section():
     assert "any picker" not in page(reach=False)
+
+
+def test_a_control_has_a_section_of_its_own_where_there_is_one():
+    said = front.page(frames(), ["No difference shown."], ["guided"], "exact", "likelihood")
+    assert "0.12 [0.10, 0.40]" in said and "untouched model say" in said
+    assert "0.12" not in page() and "untouched model say" not in page()
 
 
 def test_nothing_in_it_means_something_to_a_template_engine():

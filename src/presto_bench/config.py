@@ -491,6 +491,12 @@ class Config(Strict):
         return [(m.name, a, s) for m in self.models for a in self.arm_names(m.name) for s in self.arm_seeds(a)]
 
 
+def is_graded(judge: Item, attack: str) -> bool:
+    """Whether a judge grades an attack: all that do not say otherwise grade every one."""
+    named = getattr(judge, "attacks", None)
+    return named is None or attack in named
+
+
 def is_for(item: Item, model: str) -> bool:
     """Whether an arm, an attack or a task belongs to a model: a checkpoint to the one it is `of`, others to all or to those that `only` names."""
     if isinstance(item, CheckpointArm):

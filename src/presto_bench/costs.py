@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import policies
-from presto_bench.config import Config, is_for
+from presto_bench.config import Config, is_for, is_graded
 from presto_bench.judges.configs import Rubric
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.sources import SOURCES
@@ -40,15 +40,15 @@ def estimate(config: Config, requests: int) -> pd.DataFrame:
     """
     store = ReplyStore(config.reply_store)
     judges = [judge for judge in config.judges if isinstance(judge, Rubric)]
-    asked = [(judge, *_completions(config, requests)) for judge in judges]
+    asked = [(judge, *_completions(config, judge, requests)) for judge in judges]
     asked += [(task.judge(), *_answers(config, task)) for task in config.tasks if isinstance(task, MtBench)]
     return pd.DataFrame([_row(store, *one) for one in asked], columns=COLUMNS)
 
 
-def _completions(config: Config, requests: int) -> tuple[int, int]:
-    """Gradings of all attacks' completions, and the tokens that they read."""
+def _completions(config: Config, judge: Rubric, requests: int) -> tuple[int, int]:
+    """Gradings of the attacks' completions, and the tokens that they read."""
     gradings = tokens = 0
-    for attack in config.attacks:
+    for attack in [attack for attack in config.attacks if is_graded(judge, attack.name)]:
         asked = [model.name for model in config.models if is_for(attack, model.name)]
         untouched = len(asked) if attack.kind == "direct" and config.policy != "harm" else 0
         runs = sum(model in asked for model, _, _ in config.runs()) + untouched

@@ -12,8 +12,13 @@ DEPTH = {
 }
 
 
-def page(tables: Mapping[str, pd.DataFrame], headline: Sequence[str], attacks: Sequence[str], judge: str) -> str:
-    """tables: checks, scores, bits, reach, verdicts. attacks: in the config's order; each is shown by its first variant."""
+def page(
+    tables: Mapping[str, pd.DataFrame], headline: Sequence[str], attacks: Sequence[str], judge: str, control: str | None = None
+) -> str:
+    """tables: checks, scores, bits, reach, verdicts. attacks: in the config's order; each is shown by its first variant.
+
+    control: the judge that says how likely responses are to the untouched model, where there is one.
+    """
     failed = tables["checks"][tables["checks"]["ok"].astype(str) == "False"]
     parts = [QUESTION, *(f"**{line}**" for line in headline)]
     if len(failed):
@@ -23,6 +28,9 @@ def page(tables: Mapping[str, pd.DataFrame], headline: Sequence[str], attacks: S
         "How deep is each arm's alignment? (coercion bits a token, 95 % intervals)": _depth(tables["bits"]),
         "What can any picker reach? (exhaustive search; docs/oracle.md)": _reach(tables["reach"]),
         "What did attacks reach? (mean score, lower is safer)": _scores(tables["scores"], attacks, judge),
+        "Would the untouched model say it? (mean probability a token of what attacks got)": _scores(
+            tables["scores"], attacks, control
+        ),
         "Which claims hold?": _verdicts(tables["verdicts"]),
     }
     for title, rows in sections.items():
@@ -66,7 +74,7 @@ def _reach(reach: pd.DataFrame) -> pd.DataFrame:
     return found.assign(k=found["k"].astype(str))
 
 
-def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str) -> pd.DataFrame:
+def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str | None) -> pd.DataFrame:
     rows = scores[(scores["judge"] == judge) & scores["attack"].isin(list(attacks))]
     rows = rows[rows["variant"] == rows.groupby("attack")["variant"].transform("first")]
     return _wide(rows.assign(shown=_shown(rows, "mean")), "attack", ["model", "arm"], list(attacks))

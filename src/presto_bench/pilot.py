@@ -37,6 +37,7 @@ def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
             "seeds": raw["seeds"][:1],
             "arms": arms,
             "attacks": attacks,
+            "judges": [_of_these(judge, {attack["name"] for attack in attacks}) for judge in raw["judges"]],
             "tasks": [_few(_whole(task)) for task in raw.get("tasks", []) if _is_for(task, model)],
             "harm": {**raw.get("harm", {}), **HARM},
             "standin": {**raw.get("standin", {}), **STANDIN, **_short_teaching(raw)},
@@ -71,6 +72,12 @@ def _with_helper(attack: dict[str, Any], arms: list[str], seed: int) -> dict[str
         return attack
     left = helper.get("target_arm", "da") in [*arms, OWN]
     return attack | {"helper": {**helper, "seed": seed} if left else {"target_arm": OWN}}
+
+
+def _of_these(judge: dict[str, Any], attacks: set[str]) -> dict[str, Any]:
+    """A judge grades those of its attacks that the pilot has."""
+    named = judge.get("attacks")
+    return judge if named is None else judge | {"attacks": [name for name in named if name in attacks]}
 
 
 def _few(task: dict[str, Any]) -> dict[str, Any]:

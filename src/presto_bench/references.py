@@ -81,6 +81,7 @@ def _arms_and_attacks(config: Config, where: str) -> None:
                 "list each k, length and start once",
             )
         _helper(config, attack, f"{where}: attacks.{attack.name}.helper")
+    _judges(config, where)
     if config.causal:
         _causal(config, where)
     searches = [attack.name for attack in config.attacks if attack.kind == "oracle"]
@@ -90,13 +91,32 @@ def _arms_and_attacks(config: Config, where: str) -> None:
             "a second oracle: pickers are compared with one search",
             "put its k, starts and budgets into the first one",
         )
-    defaults = [j.name for j in config.judges if getattr(j, "default", False)]
+
+
+def _judges(config: Config, where: str) -> None:
+    """One judge is the default and grades everything; the others what they name."""
+    defaults = [judge for judge in config.judges if getattr(judge, "default", False)]
     if len(defaults) != 1:
         raise UserError(
             f"{where}: judges",
             f"exactly one judge must be the default, found {len(defaults)}",
             "set `default: true` on one judge",
         )
+    if getattr(defaults[0], "is_control", False):
+        raise UserError(
+            f"{where}: judges.{defaults[0].name}.default",
+            f"`{defaults[0].kind}` does not say whether a request was answered, so it can make no headline",
+            "make another judge the default",
+        )
+    attacks = [attack.name for attack in config.attacks]
+    for judge in config.judges:
+        named = getattr(judge, "attacks", None)
+        key = f"{where}: judges.{judge.name}.attacks"
+        if named is not None and judge is defaults[0]:
+            raise UserError(key, "the default judge grades every attack", "leave `attacks` out here")
+        unknown = sorted(set(named or []) - set(attacks))
+        if unknown:
+            raise UserError(key, f"there is no attack {unknown[0]!r}", f"some of: {', '.join(attacks)}")
 
 
 def _causal(config: Config, where: str) -> None:

@@ -30,6 +30,7 @@ ATTACKS = {
 JUDGES = {
     "standin": "presto_bench.judges.configs:Standin",
     "facts": "presto_bench.judges.configs:Facts",
+    "likelihood": "presto_bench.judges.configs:Likelihood",
     "rubric": "presto_bench.judges.configs:Rubric",
     "local_rubric": "presto_bench.judges.configs:LocalRubric",
     "strong_reject": "presto_bench.judges.configs:StrongReject",

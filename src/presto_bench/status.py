@@ -8,7 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.config import CheckpointArm, Config, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm, is_for
+from presto_bench.config import (
+    CheckpointArm,
+    Config,
+    DecodingArm,
+    FinetunedArm,
+    SafeDecodingArm,
+    TrainingArm,
+    is_for,
+    is_graded,
+)
 
 STAGES = ("augmented", "trained", "attacks", "grades", "ranks", "causal", "utility")
 ERRORS = ("Error", "To mend it:", "Traceback", "Killed", "CANCELLED")
@@ -73,7 +82,9 @@ def parts(config: Config, stage: str, model: str, arm: str, seed: int) -> list[P
         case "attacks":
             return [piece for a in attacks for piece in _pieces(config.item("attacks", a), part(f"attacks/{a}", f"attack/{a}"))]
         case "grades":
-            return [part(f"grades/{j.name}/{a}", f"grade/{j.name}/{a}") for j in config.judges for a in attacks]
+            return [
+                part(f"grades/{j.name}/{a}", f"grade/{j.name}/{a}") for j in config.judges for a in attacks if is_graded(j, a)
+            ]
         case "ranks":
             return [part("ranks", "ranks")]
         case "causal":

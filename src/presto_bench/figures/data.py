@@ -9,7 +9,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Data:
-    """arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack; ranked: all attacks with a k; picked: those
+    """arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack; graders: judges whose scores can be compared. ranked: all attacks with a k; picked: those
     with a trained or human picker. entropy_sweep: arm -> (arm of the headline that it belongs to, its refusals). tasks: name -> kind. hub: model -> its id on the hub, where it has one."""
 
     tables: Mapping[str, pd.DataFrame]
@@ -23,6 +23,7 @@ class Data:
     picked: Sequence[str] = ()
     hub: Mapping[str, str] = field(default_factory=dict)
     entropy_sweep: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    graders: Sequence[str] = ()
 
     def table(self, name: str) -> pd.DataFrame:
         return self.tables[name]

@@ -19,7 +19,7 @@ def draw(data: Data) -> Figure:
 
 def _means(axis, data: Data, model: str) -> None:
     scores, (attack, variant) = data.table("scores"), data.rap
-    judges = list(dict.fromkeys(scores["judge"]))
+    judges = data.graders
     for i, arm in enumerate(data.arms[model]):
         cells = [data.cell(scores, model=model, arm=arm, attack=attack, variant=variant, judge=judge) for judge in judges]
         kept = [(j, cell) for j, cell in enumerate(cells) if cell is not None]
@@ -42,7 +42,7 @@ def _means(axis, data: Data, model: str) -> None:
 def _differences(axis, data: Data, model: str) -> None:
     table = data.table("comparisons")
     table = table[table["model"] == model].drop_duplicates(["attack", "judge"])
-    attacks, judges = list(dict.fromkeys(table["attack"])), list(dict.fromkeys(table["judge"]))
+    attacks, judges = list(dict.fromkeys(table["attack"])), data.graders
     for i, judge in enumerate(judges):
         rows = table[table["judge"] == judge].set_index("attack").reindex(attacks)
         axis.errorbar(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from presto_bench import registry
-from presto_bench.config import Item, ModelConfig, Strict
+from presto_bench.config import Item, ModelConfig, Name, Strict
 from presto_bench.errors import UserError
 
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -20,11 +20,14 @@ class JudgeConfig(Item):
     """What every judge has. default: the judge whose grades make the headline; exactly one has it.
 
     run_only: settings that change how a grade is got and not what it is; they make no grade stale.
+    is_control: its score says something else than whether a request was answered, and is compared with no judge's.
     """
 
     runner: ClassVar[str]
-    run_only: ClassVar[frozenset[str]] = frozenset({"default"})
+    run_only: ClassVar[frozenset[str]] = frozenset({"default", "attacks"})
+    is_control: ClassVar[bool] = False
     default: bool = False
+    attacks: list[Name] | None = Field(None, description="the only attacks that it grades; all by default")
 
 
 class Standin(JudgeConfig):
@@ -41,6 +44,14 @@ class Facts(JudgeConfig):
     runner = "presto_bench.judges.facts:load"
     kind: Literal["facts"]
     anywhere: bool = False
+
+
+class Likelihood(JudgeConfig):
+    """No judge but a control: how likely each response is to the untouched model. A score far below the base's tells of a broken arm."""
+
+    runner = "presto_bench.judges.likelihood:load"
+    is_control = True
+    kind: Literal["likelihood"]
 
 
 class TemplateConfig(Strict):

@@ -11,4 +11,5 @@ NAMES = ("checks", "scores", "bits", "reach", "verdicts")
 def make(job: Job) -> None:
     read = {name: pd.read_csv(job.path(name)) if name in job.input else pd.DataFrame() for name in NAMES}
     headline = job.path("headline").read_text().splitlines()
-    tables.write_text(job.path("front"), front.page(read, headline, job.spec["attacks"], job.spec["judge"]))
+    shown = [job.spec[name] for name in ("attacks", "judge", "control")]
+    tables.write_text(job.path("front"), front.page(read, headline, *shown))

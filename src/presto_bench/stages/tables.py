@@ -65,7 +65,7 @@ def make(job: Job) -> None:
         "exclusions": _exclusions(job, prompts),
         "categories": analysis.categories(graded, prompts, spec["judge"]),
         "examples": analysis.examples(graded, spec["judge"], spec["show"]),
-        "judges": agreement.judges(graded),
+        "judges": agreement.judges(graded[graded["judge"].isin(spec["graders"])]),
     }
     folder = job.path("checks").parent
     for name, frame in frames.items():
