@@ -127,6 +127,30 @@ def test_the_plan_is_arithmetic_on_the_config(paper):
     assert found["disk_gb"] == pytest.approx(8.2 * (2 + 4 * 4 + 16))
 
 
+def test_the_plan_counts_the_causal_test_and_both_models_of_a_blended_arm(paper):
+    """10 texts of two kinds, read once as they are and in 36 / 12 + 1 bands: base knocked out and sham-patched, the two arms taken over as well."""
+    paper["arms"] = [arm for arm in paper["arms"] if arm["name"] in ("base", "da", "da_presto")]
+    plain = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
+    assert plain["causal_gpu_hours"] == 0
+    paper["causal"] = {"texts": 10, "layers_per_band": 12, "seeds": [0]}
+    paper["seeds"] = [0]
+    found = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
+    passes = 20 * ((1 + 2 * 4) + 2 * (1 + 4 * 4))
+    assert found["causal_gpu_hours"] == pytest.approx(2 * 8.2e9 * passes * 200 / 1.2e14 / 3600)
+    paper["arms"].append({"name": "both", "kind": "safe_decoding", "of": "base", "expert": "da"})
+    blended = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
+    assert blended["attack_gpu_hours"] == pytest.approx(found["attack_gpu_hours"] * 5 / 3)
+
+
+def test_a_pilot_has_a_causal_test_of_its_own_seed_and_judges_of_its_own_attacks(paper):
+    paper["causal"] = {"seeds": [1]}
+    paper["seeds"] = [0, 1]
+    paper["attacks"][0]["only"] = ["gemma3_12b"]
+    paper["judges"].append({"name": "control", "kind": "likelihood", "attacks": [paper["attacks"][0]["name"]]})
+    small = config.load(pilot.cut(paper, "qwen3_8b"))
+    assert small.causal_runs("qwen3_8b", "da", 0) and small.item("judges", "control").attacks == []
+
+
 def test_a_pilot_replaces_the_rates_by_what_it_measured(paper, tmp_path, monkeypatch):
     """Two trainings of 4 steps took 50 s each on four GPUs: two of 160 steps take 40 times as long."""
     monkeypatch.chdir(tmp_path)

@@ -44,6 +44,7 @@ def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
             "helper": {**raw.get("helper", {}), "steps": STEPS},
             "claims": None,
         }
+        | ({"causal": {**raw["causal"], "seeds": None}} if raw.get("causal") else {})  # of the one seed that a pilot has
         | ({} if set(raw.get("headline", [])) <= set(names) else {"headline": [names[0], names[-1]]})
     )
 

@@ -10,21 +10,23 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import sources
-from presto_bench.config import OWN, Config, FinetunedArm, ModelConfig, TrainingArm, TrainingConfig, is_for
+from presto_bench.config import OWN, Config, FinetunedArm, ModelConfig, SafeDecodingArm, TrainingArm, TrainingConfig, is_for
 from presto_bench.costs import held_out
 from presto_bench.pilot import SUFFIX
 from presto_bench.utility.configs import MtBench, TaskConfig
 
 FLOPS = 1.2e14  # a second and GPU: two fifths of an A100's 312e12 in bf16, a usual training rate
 BYTES = 9e11  # a second and GPU, of 1.5e12: one decoding step reads every weight once
-LATENCY = 0.03  # seconds at least of a decoding step: some 36 layers of small kernels, one after the other
+LAYERS = 36  # of a model of 7 to 12 billion parameters, about
+LATENCY = 0.03  # seconds at least of a decoding step: so many layers of small kernels, one after the other
+TEXT = 200  # tokens of a text whose ranks are read, about
 LABELS = 3  # helper's forward passes in a step of AutoRAP, about
 GENERATED = 256  # tokens of an answer to a task that does not say
 MEAN_TOKENS = 0.5  # of max_tokens, what a training example has on average
 RECHECK = 4 / 3  # gradient checkpointing computes the forward pass twice
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes a parameter
 OPTIMISER = 16  # bytes a parameter in a training checkpoint: weights, gradients' place, two moments
-STAGES = ("data", "finetune", "helper", "attack", "ranks", "utility")
+STAGES = ("data", "finetune", "helper", "attack", "ranks", "causal", "utility")
 
 
 def table(config: Config, results: Path = Path("results")) -> pd.DataFrame:
@@ -89,6 +91,12 @@ def _runs(config: Config, model: ModelConfig) -> int:
     return sum(name == model.name for name, _, _ in config.runs())
 
 
+def _decoders(config: Config, model: ModelConfig) -> int:
+    """Models that decode in all runs together: an arm of two models (blended.py) counts twice."""
+    arms = [config.item("arms", arm) for name, arm, _ in config.runs() if name == model.name]
+    return sum(2 if isinstance(arm, SafeDecodingArm) else 1 for arm in arms)
+
+
 def _helper(config: Config, model: ModelConfig, requests: int) -> Work:
     helped = [attack.helper for attack in config.attacks if getattr(attack, "helper", None) and is_for(attack, model.name)]
     count = (_runs(config, model) if any(h.target_arm == OWN for h in helped) else 1) if helped else 0
@@ -102,7 +110,7 @@ def _attack(config: Config, model: ModelConfig, requests: int) -> Work:
         if not is_for(attack, model.name):
             continue
         steps = attack.longest
-        count = _runs(config, model) * len(attack.variants()) * getattr(attack, "samples", 1)
+        count = _decoders(config, model) * len(attack.variants()) * getattr(attack, "samples", 1)
         passes = 1 + (1 if attack.needs_parent else LABELS if getattr(attack, "helper", None) else 0)
         units += count * requests
         seconds += _decoding(model, count * -(-requests // attack.batch_size), steps, passes)
@@ -110,8 +118,19 @@ def _attack(config: Config, model: ModelConfig, requests: int) -> Work:
 
 
 def _ranks(config: Config, model: ModelConfig, requests: int) -> Work:
-    texts = 5 * requests * _runs(config, model)
-    return texts, 2 * model.billions * 1e9 * texts * 200 / FLOPS
+    texts = 5 * requests * _decoders(config, model)
+    return texts, 2 * model.billions * 1e9 * texts * TEXT / FLOPS
+
+
+def _causal(config: Config, model: ModelConfig, requests: int) -> Work:
+    """Units: forward passes of one text. Each band of layers is knocked out and sham-patched; the headline's arms also take each other's attention over."""
+    passes = 0
+    for name, arm, seed in config.runs():
+        if name != model.name or not config.causal_runs(name, arm, seed):
+            continue
+        patches = 2 * (2 if arm in config.headline else 1) * (-(-LAYERS // config.causal.layers_per_band) + 1)
+        passes += 2 * config.causal.texts * (1 + patches)
+    return passes, 2 * model.billions * 1e9 * passes * TEXT / FLOPS
 
 
 def _utility(config: Config, model: ModelConfig, requests: int) -> Work:
@@ -120,7 +139,7 @@ def _utility(config: Config, model: ModelConfig, requests: int) -> Work:
     for task in config.tasks:
         if not is_for(task, model.name):
             continue
-        questions = _questions(config, task) * _runs(config, model)
+        questions = _questions(config, task) * _decoders(config, model)
         steps = (getattr(task, "max_new_tokens", None) or GENERATED) if task.decodes else 1
         units += questions
         seconds += _decoding(model, -(-questions // getattr(task, "batch_size", 64)), steps)
@@ -142,6 +161,7 @@ WORK: dict[str, Callable[[Config, ModelConfig, int], Work]] = {
     "helper": _helper,
     "attack": _attack,
     "ranks": _ranks,
+    "causal": _causal,
     "utility": _utility,
 }
 RULES = {
@@ -150,6 +170,7 @@ RULES = {
     "helper": ("helper",),
     "attack": ("attack", "candidates"),
     "ranks": ("ranks",),
+    "causal": ("causal",),
     "utility": ("utility",),
 }
 
