@@ -42,7 +42,8 @@ def demo(committed: dict) -> list[str]:
             *_bits(committed["bits"], model),
             "",
         ]
-        parts += [*_ranks(summary, model), "", *_candidates(committed["candidates"], model), "", *_checks(summary, model), ""]
+        parts += [*_ranks(summary, model), "", *_candidates(committed["candidates"], model), ""]
+        parts += [*_likelihoods(summary, model), "", *_checks(summary, model), ""]
     return parts
 
 
@@ -60,7 +61,17 @@ def entropy(committed: dict) -> list[str]:
     """evidence.md's part: arms by the entropy of their refusals, and the causal test over all layers."""
     parts = []
     for model in committed["summary"]["scores"]:
-        parts += [*_by_entropy(committed, model), "", *_causal(committed["causal"], model), ""]
+        parts += [*_by_entropy(committed, model), "", *_likelihoods(committed["summary"], model), ""]
+        parts += [*_causal(committed["causal"], model), "", *_checks(committed["summary"], model), ""]
+    return parts
+
+
+def evidence(committed: dict) -> list[str]:
+    """evidence.md's part: the decisive arms over their seeds."""
+    parts = []
+    for model in committed["summary"]["scores"]:
+        parts += [*_scores(committed["summary"], model), "", *_seeds(committed["comparisons"], model), ""]
+        parts += [*_verdicts(committed["verdicts"], model), "", *_bits(committed["bits"], model), ""]
         parts += [*_checks(committed["summary"], model), ""]
     return parts
 
@@ -93,6 +104,7 @@ class Page:
 PAGES = (
     Page("standin", "README.md", demo, ("bits", "candidates"), DEMO_FIGURES),
     Page("facts", "docs/oracle.md", facts, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
+    Page("evidence", "docs/evidence.md", evidence, ("bits", "comparisons"), ("bits",), "evidence_"),
     Page("entropy", "docs/evidence.md", entropy, ("bits", "ranks", "targets", "causal"), ("entropy", "causal"), ""),
 )
 
@@ -132,6 +144,30 @@ def _scores(summary: dict, model: str) -> list[str]:
         cells = [_interval(scores.get(attack, {}).get(judge)) for attack in attacks]
         cells += [_interval(utility.get(arm, {}).get(task)) for task in tasks]
         lines.append("| " + " | ".join([LABELS.get(arm, arm), *cells]) + " |")
+    return lines
+
+
+def _likelihoods(summary: dict, model: str, judge: str = "likelihood") -> list[str]:
+    """How likely attacked responses are to the untouched model."""
+    arms = {arm: attacks for arm, attacks in summary["scores"][model].items() if any(judge in cell for cell in attacks.values())}
+    attacks = list(dict.fromkeys(name for found in arms.values() for name, cell in found.items() if judge in cell))
+    lines = [
+        "| response's mean probability a token, to the untouched model | " + " | ".join(attacks) + " |",
+        "|---" * (1 + len(attacks)) + "|",
+    ]
+    for arm, found in arms.items():
+        cells = [_interval(found.get(attack, {}).get(judge)) for attack in attacks]
+        lines.append("| " + " | ".join([LABELS.get(arm, arm), *cells]) + " |")
+    return lines
+
+
+def _seeds(rows: list[dict], model: str) -> list[str]:
+    """DA minus DA + PRESTO by attack and variant; p over training seeds alone."""
+    lines = ["| difference of mean scores | variant | value [95 %] | p (seeds alone) |", "|---|---|---|---|"]
+    for row in rows:
+        if row["model"] == model:
+            p = "–" if row["p_seeds"] is None else f"{row['p_seeds']:.3f}"
+            lines.append(f"| {row['attack']} | {row['variant']} | {_number(row, 'value')} | {p} |")
     return lines
 
 

@@ -30,7 +30,7 @@ def test_an_experiment_that_was_not_begun(loaded):
         "augmented": "0/1",
         "trained": "0/1",
         "attacks": "0/4",
-        "grades": "0/5",
+        "grades": "0/6",
         "ranks": "0/1",
         "causal": "-",  # the default leaves it out
         "utility": "0/4",
