@@ -149,7 +149,9 @@ def _scores(summary: dict, model: str) -> list[str]:
 
 def _likelihoods(summary: dict, model: str, judge: str = "likelihood") -> list[str]:
     """How likely attacked responses are to the untouched model."""
-    arms = {arm: attacks for arm, attacks in summary["scores"][model].items() if any(judge in cell for cell in attacks.values())}
+    arms = {
+        arm: attacks for arm, attacks in summary["scores"][model].items() if any(judge in cell for cell in attacks.values())
+    }
     attacks = list(dict.fromkeys(name for found in arms.values() for name, cell in found.items() if judge in cell))
     lines = [
         "| response's mean probability a token, to the untouched model | " + " | ".join(attacks) + " |",

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from presto_bench import config, status
 from project import Project
 
 STEPS = {"steps": 4, "batch_size": 4, "micro_batch_size": 2, "autocast": None}
@@ -46,6 +47,13 @@ def test_the_taught_model_is_made_before_anything_is_forbidden(project):
     assert taught != untaught
     manifest = json.loads((project.path / "results/tiny/manifest.json").read_text())
     assert manifest["config"]["policy"] == "facts"
+
+
+def test_status_knows_of_the_teaching(project, monkeypatch):
+    monkeypatch.chdir(project.path)
+    loaded = config.read(project.path / "config/tiny.yaml")
+    found = status.parts(loaded, "trained", "tiny", "base", 0)
+    assert len(found) == 3 and all(part.output.exists() and part.log.exists() for part in found)
 
 
 def test_search_and_pickers_stand_in_one_table_and_agree(project):

@@ -56,6 +56,17 @@ def test_done_running_failed_and_what_to_read(loaded, tmp_path):
     assert row(loaded, "da")[0]["attacks"] == "done"  # an old log says nothing about an output that is there
 
 
+def test_teaching_the_facts_counts_as_part_of_the_base(root, tmp_path, monkeypatch):
+    facts = config.read(root / "config/facts.yaml")
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "results/facts"
+    put(run / "data/smollm2/own.parquet")
+    log = put(run / "logs/teach/smollm2.log", "Traceback: out of memory\nError")
+    found, failed = row(facts, "base")
+    assert found["trained"] == "1/3 failed" and log.relative_to(tmp_path) in failed
+    assert row(facts, "da")[0]["trained"] == "0/1"
+
+
 def test_every_part_is_a_file_that_the_workflow_makes(finished, monkeypatch):
     """A finished run has every output and every log where the table looks for them."""
     monkeypatch.chdir(finished.path)

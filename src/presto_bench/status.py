@@ -78,7 +78,7 @@ def parts(config: Config, stage: str, model: str, arm: str, seed: int) -> list[P
             return [part("augmented", "augment")] if ours else []
         case "trained":
             log = root / _log_of(config.item("arms", arm), model, own, "base" if config.policy == "harm" else "align")
-            return [Part(root / f"models/{own}.manifest.json", log)]
+            return [*_taught(config, root, model, arm), Part(root / f"models/{own}.manifest.json", log)]
         case "attacks":
             return [piece for a in attacks for piece in _pieces(config.item("attacks", a), part(f"attacks/{a}", f"attack/{a}"))]
         case "grades":
@@ -92,6 +92,16 @@ def parts(config: Config, stage: str, model: str, arm: str, seed: int) -> list[P
         case "utility":
             return [part(f"utility/{t.name}", f"utility/{t.name}") for t in config.tasks if is_for(t, model)]
     raise ValueError(stage)
+
+
+def _taught(config: Config, root: Path, model: str, arm: str) -> list[Part]:
+    """What comes before the base under policy `facts`: the model's own answers, and the model that was taught the facts."""
+    if config.policy != "facts" or arm != "base":
+        return []
+    return [
+        Part(root / f"data/{model}/own.parquet", root / f"logs/own_answers/{model}.log"),
+        Part(root / f"models/{model}/untouched/seed0.manifest.json", root / f"logs/teach/{model}.log"),
+    ]
 
 
 def _log_of(arm: Any, model: str, own: str, maker: str) -> str:
