@@ -1,5 +1,6 @@
 """The objective of method.md sections 3 and 11: what is counted, what is supervised, and how steps may be cut."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -216,6 +217,26 @@ def test_transitions_ask_for_the_refusals_first_token_behind_every_token_of_the_
     training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, config(steps=1), 0, tmp_path / "plain")
     without = json.loads((tmp_path / "plain/metrics.jsonl").read_text().splitlines()[0])
     assert without["cross_entropy"] == pytest.approx(logged["cross_entropy"], rel=1e-5) and "transition" not in without
+
+
+def test_a_row_whose_response_was_cut_away_has_no_first_token_to_ask_for(tmp_path):
+    """It adds nothing to the terms that ask for the response's first token, and takes nothing from its neighbour's."""
+    cfg = config(steps=1, transition={"weight": 0.5}, kl={"weight": 0.5})
+    prefilled = sorted((row for row in examples(cfg) if row.encoded.prefill_ids), key=lambda row: row.encoded.prefill_end)
+    whole, longest = prefilled[0], prefilled[-1].encoded
+    cut = dataclasses.replace(prefilled[-1], encoded=dataclasses.replace(longest, ids=longest.ids[: longest.prefill_end - 1]))
+    assert len(whole.encoded.prefill_ids) > 1 and not cut.encoded.response_ids
+    alone, together = (_terms(rows, tmp_path / str(len(rows))) for rows in ([whole], [whole, cut]))
+    assert alone["kl"] > 0 and alone["transition"] > 0
+    assert together == pytest.approx(alone, rel=1e-3)
+
+
+def _terms(rows, work):
+    """Sums over one step's batch."""
+    cfg = config(steps=1, transition={"weight": 0.5}, kl={"weight": 0.5}, batch_size=len(rows), micro_batch_size=len(rows))
+    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, work)
+    logged = json.loads((work / "metrics.jsonl").read_text().splitlines()[0])
+    return {part: logged[part] * sum(row.counted for row in rows) for part in ("transition", "kl")}
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -98,11 +98,11 @@ class ObjectiveTrainer(Trainer):
             masses = attention_mass.masses(presto.attention, spans, outputs, self.layers)
             parts["presto"] = presto_sum(masses, spans, presto)
         if after_prefill.any():
-            prefilled = inputs["prefill_end"] > inputs["prefill_start"]
-            kl = first_token_kl_sum(outputs.logits[after_prefill[wanted]], inputs["base_first"][prefilled])
+            kl = first_token_kl_sum(outputs.logits[after_prefill[wanted]], inputs["base_first"][_answered(inputs)])
             parts["kl"] = self.objective.kl.weight * kl
         if in_prefill.any():
-            refusal = inputs["input_ids"].gather(-1, inputs["prefill_end"][:, None]).expand_as(targets)
+            first = inputs["prefill_end"].clamp(max=width - 1)  # of rows without a response nothing is taken
+            refusal = inputs["input_ids"].gather(-1, first[:, None]).expand_as(targets)
             turned = cross_entropy_sum(outputs.logits[in_prefill[wanted]], refusal[in_prefill])
             parts["transition"] = self.objective.transition.weight * turned
         return parts, outputs
@@ -125,8 +125,8 @@ class ObjectiveTrainer(Trainer):
         """(B, T) bool: the position that predicts the first token after a prefill, where the KL term wants it."""
         places = torch.zeros_like(like, dtype=torch.bool)
         if self.objective.kl is not None:
-            prefilled = inputs["prefill_end"] > inputs["prefill_start"]
-            places[prefilled, inputs["prefill_end"][prefilled] - 1] = True
+            answered = _answered(inputs)
+            places[answered, inputs["prefill_end"][answered] - 1] = True
         return places
 
     def _in_prefill(self, inputs: Mapping[str, torch.Tensor], like: torch.Tensor) -> torch.Tensor:
@@ -134,7 +134,8 @@ class ObjectiveTrainer(Trainer):
         places = torch.arange(like.shape[-1], device=like.device)[None, :]
         if self.objective.transition is None:
             return torch.zeros_like(like, dtype=torch.bool)
-        return (places >= inputs["prefill_start"][:, None]) & (places < inputs["prefill_end"][:, None] - 1)
+        inside = (places >= inputs["prefill_start"][:, None]) & (places < inputs["prefill_end"][:, None] - 1)
+        return inside & _answered(inputs)[:, None]
 
     def _clip_grad_norm(self, model: Any) -> torch.Tensor:
         norm = super()._clip_grad_norm(model)
@@ -163,3 +164,8 @@ class ObjectiveTrainer(Trainer):
         norms = {f"norm_{name}": float(torch.stack([g.norm() for g in grads]).norm()) for name, grads in self.gradients.items()}
         self.parts, self.gradients = dict.fromkeys(self.part_names, 0.0), {}
         return {**dict(zip(self.part_names, totals, strict=True)), "gradient_norm": self.gradient_norm, **norms}
+
+
+def _answered(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(B,) bool: rows with a prefill whose response was not cut away whole by `max_tokens`."""
+    return (inputs["prefill_end"] > inputs["prefill_start"]) & (inputs["prefill_end"] < inputs["end"])

@@ -6,14 +6,14 @@ Both are the same training on different tables, so that they share one path.
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from presto_bench import augment, chat, draws, launch, models, policies, tables, training
 from presto_bench.config import TrainingConfig
-from presto_bench.examples import Texts, build_examples
+from presto_bench.examples import Example, Texts, build_examples
 from presto_bench.jobs import Job
 from presto_bench.standin import facts
 
@@ -94,9 +94,23 @@ def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: M
     _train_on(job, config, augmented, Texts(texts, triples, _utility(job)))
 
 
+def _tell_of_cuts(examples: Sequence[Example], config: TrainingConfig) -> None:
+    prefilled = [example.encoded for example in examples if example.encoded.prefill_ids]
+    cut = sum(not encoded.response_ids for encoded in prefilled)
+    if cut:
+        log.warning(
+            "max_tokens: %d leaves no token of the response to %d of %d prefilled examples, which teach nothing; raise it or lower max_prefill (%d)",
+            config.max_tokens,
+            cut,
+            len(prefilled),
+            config.max_prefill,
+        )
+
+
 def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: Texts) -> None:
     tokenizer = models.load_tokenizer(job.path("model"))
     examples = build_examples(augmented, texts, tokenizer, job.chat_format, config)
+    _tell_of_cuts(examples, config)
     longest = max(examples, key=lambda example: len(example.encoded.ids))
     chat.require_fit(longest.encoded, 0, models.context_length(job.path("model")), longest.prompt_id)
     work = job.work_folder()
