@@ -304,20 +304,23 @@ def _by_entropy(committed: dict, model: str) -> list[str]:
     return lines
 
 
+SPANS = {"prefill": "prefill", "sham": "random span", "prompt": "whole prompt"}
+
+
 def _causal(rows: list[dict], model: str) -> list[str]:
     """Changes in bits a token, all layers patched together."""
     last = max(row["last_layer"] for row in rows)
     mine = [row for row in rows if row["model"] == model and (row["first_layer"], row["last_layer"]) == (0, last)]
     lines = [
-        "| all layers patched: change in bits a token [95 %] | text | prefill | sham | mass moved (prefill, sham) |",
-        "|---" * 5 + "|",
+        f"| all layers patched: change in bits a token [95 %] | text | {' | '.join(SPANS.values())} | mass moved ({', '.join(SPANS.values())}) |",
+        "|---" * (3 + len(SPANS)) + "|",
     ]
     names = {"knock_out": "no attention to the prefill", "take_over": "the other arm's attention"}
     for arm, patch, role in dict.fromkeys((row["arm"], row["patch"], row["role"]) for row in mine):
         own = {row["span"]: row for row in mine if (row["arm"], row["patch"], row["role"]) == (arm, patch, role)}
         text = {"harmful_harmful": "harmful", "benign_benign": "benign"}[role]
-        moved = ", ".join(f"{own[span]['moved']:+.3f}" for span in ("prefill", "sham"))
-        cells = " | ".join(_number(own[span], "change") for span in ("prefill", "sham"))
+        moved = ", ".join(f"{own[span]['moved']:+.3f}" for span in SPANS)
+        cells = " | ".join(_number(own[span], "change") for span in SPANS)
         lines.append(f"| {LABELS.get(arm, arm)}: {names[patch]} | {text} | {cells} | {moved} |")
     return lines
 

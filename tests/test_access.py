@@ -128,14 +128,14 @@ def test_the_plan_is_arithmetic_on_the_config(paper):
 
 
 def test_the_plan_counts_the_causal_test_and_both_models_of_a_blended_arm(paper):
-    """10 texts of two kinds, read once as they are and in 36 / 12 + 1 bands: base knocked out and sham-patched, the two arms taken over as well."""
+    """10 texts of two kinds, read once as they are and in 36 / 12 + 1 bands: base knocked out, the two arms taken over as well, each with two shams."""
     paper["arms"] = [arm for arm in paper["arms"] if arm["name"] in ("base", "da", "da_presto")]
     plain = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
     assert plain["causal_gpu_hours"] == 0
     paper["causal"] = {"texts": 10, "layers_per_band": 12, "seeds": [0]}
     paper["seeds"] = [0]
     found = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
-    passes = 20 * ((1 + 2 * 4) + 2 * (1 + 4 * 4))
+    passes = 20 * ((1 + 3 * 4) + 2 * (1 + 6 * 4))
     assert found["causal_gpu_hours"] == pytest.approx(2 * 8.2e9 * passes * 200 / 1.2e14 / 3600)
     paper["arms"].append({"name": "both", "kind": "safe_decoding", "of": "base", "expert": "da"})
     blended = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]

@@ -126,6 +126,21 @@ def test_a_sham_moves_as_much_as_the_prefill_would():
     assert other.moved == pytest.approx(real.moved, rel=1e-3)
 
 
+def test_a_prompt_has_as_much_to_lose_as_the_prefill_and_a_short_span_has_not():
+    """What a knock-out is compared with: the whole prompt is moved by the prefill's own mass, two tokens by what they have."""
+    model, ids = made("llama")
+    prefill, queries = spans()
+    positions = torch.arange(WIDTH)[None]
+    keys = {"prefill": prefill, "prompt": (positions < BEGIN).expand(2, -1), "short": (positions < 2).expand(2, -1)}
+    moved = {}
+    for name, span in keys.items():
+        patch = Patch(frozenset({0}), span, queries, prefill, attention_patch.knocked_out)
+        patched(model, ids, patch)
+        moved[name] = patch.moved[0]
+    assert moved["prompt"] == pytest.approx(moved["prefill"], rel=1e-2)
+    assert moved["prefill"] < 1.5 * moved["short"] < 0
+
+
 def test_outside_the_context_the_model_is_as_it_was():
     model, ids = made("llama")
     before = model.config._attn_implementation

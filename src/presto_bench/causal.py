@@ -11,7 +11,7 @@ COLUMNS = ["model", "arm", "role", "patch", "span", "first_layer", "last_layer",
 def table(causal: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """Change in bits a token against the pass without a patch, paired by text, with its interval; moved: mean change of mass on the span.
 
-    Below 0 the text has become easier to force. span: the prefill, or the sham that was moved by as much.
+    Below 0 the text has become easier to force. span: the prefill, or a sham that was moved by as much.
     """
     rows = []
     plain = causal[causal["patch"] == UNPATCHED]

@@ -413,7 +413,7 @@ UNPATCHED = "none"  # the causal test's pass that changes nothing
 class CausalConfig(Strict):
     """The causal test: attention to the prefill knocked out, or given what the other arm of the headline pays, band of layers by band.
 
-    On the headline's arms and base. A random span of the prompt, moved by as much, is the sham.
+    On the headline's arms and base. A random span of the prompt, and the whole prompt, moved by as much, are the shams.
     """
 
     texts: PositiveInt = Field(24, description="held-out requests, and as many benign ones")

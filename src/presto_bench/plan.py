@@ -123,12 +123,12 @@ def _ranks(config: Config, model: ModelConfig, requests: int) -> Work:
 
 
 def _causal(config: Config, model: ModelConfig, requests: int) -> Work:
-    """Units: forward passes of one text. Each band of layers is knocked out and sham-patched; the headline's arms also take each other's attention over."""
+    """Units: forward passes of one text. Each band of layers is patched in the prefill and two shams: knocked out; the headline's arms also take each other's attention over."""
     passes = 0
     for name, arm, seed in config.runs():
         if name != model.name or not config.causal_runs(name, arm, seed):
             continue
-        patches = 2 * (2 if arm in config.headline else 1) * (-(-LAYERS // config.causal.layers_per_band) + 1)
+        patches = 3 * (2 if arm in config.headline else 1) * (-(-LAYERS // config.causal.layers_per_band) + 1)
         passes += 2 * config.causal.texts * (1 + patches)
     return passes, 2 * model.billions * 1e9 * passes * TEXT / FLOPS
 

@@ -1,4 +1,4 @@
-"""The causal test: what changing attention to the prefill does to a text's cost, band of layers by band, beside a sham that moves as much."""
+"""The causal test: what changing attention to the prefill does to a text's cost, band of layers by band, beside two shams that move as much."""
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -9,11 +9,16 @@ from presto_bench.figures.data import Data
 from presto_bench.ranks import BENIGN, HARMFUL
 
 KINDS = {"knock_out": "attention to the prefill knocked out", "take_over": "… set to what the other arm pays"}
+SPANS = {
+    "prefill": ("prefill", {"linestyle": "-"}),
+    "sham": ("random span", {"linestyle": ":", "markerfacecolor": "none"}),
+    "prompt": ("whole prompt", {"linestyle": "--", "markerfacecolor": "none"}),
+}
 TEXTS = {HARMFUL: "harmful text", BENIGN: "benign text"}
 
 
 def draw(data: Data) -> Figure:
-    """A line of panels a model and kind of patch, a column a text; filled: the prefill, open and dotted: the sham."""
+    """A line of panels a model and kind of patch, a column a text; filled: the prefill, open: the shams."""
     table = data.table("causal")
     lines = [(model, kind) for model in data.models for kind in KINDS]
     figure, axes = plt.subplots(len(lines), 2, figsize=(9, 2.9 * len(lines)), squeeze=False, sharey="row")
@@ -34,7 +39,7 @@ def _panel(axis, data: Data, model: str, rows: pd.DataFrame) -> None:
     place = {band: i for i, band in enumerate(bands)}
     axis.axhline(0, color="black", linewidth=0.6)
     for arm in data.arms[model]:
-        for span, look in (("prefill", {"linestyle": "-"}), ("sham", {"linestyle": ":", "markerfacecolor": "none"})):
+        for span, (name, look) in SPANS.items():
             part = rows[(rows["arm"] == arm) & (rows["span"] == span)]
             if part.empty:
                 continue
@@ -49,7 +54,7 @@ def _panel(axis, data: Data, model: str, rows: pd.DataFrame) -> None:
                 yerr=[part["change"] - part["low"], part["high"] - part["change"]],
                 capsize=2,
                 markersize=4,
-                label=f"{style.label(arm)}, {span}",
+                label=f"{style.label(arm)}, {name}",
                 **style.look(data.arms[model], arm),
                 **look,
             )

@@ -2,11 +2,12 @@
 
 Two texts of each kind (the untouched model's recipe behind its own beginning on the harmful prompt, the same benign) are read again and again,
 each time with attention to the prefill changed in one band of layers: knocked out, or made what the other arm of the headline pays there. What the
-text then costs in bits is compared with the pass that changes nothing, and with a sham: a random span of the prompt, moved by as much.
+text then costs in bits is compared with the pass that changes nothing, and with two shams that are moved by as much: a random span of the prompt as
+long as the prefill, which may have less to lose than that, and the whole prompt, which has not.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -28,18 +29,18 @@ from presto_bench.stages.ranks import Row, cells
 log = logging.getLogger("presto_bench")
 
 BATCH = 12
-PREFILL, SHAM = "prefill", "sham"
+PREFILL, SHAM, PROMPT = "prefill", "sham", "prompt"
 KNOCK_OUT, TAKE_OVER = "knock_out", "take_over"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows with their spans as masks (B, T). later: queries from the first token behind the prefill on, so that each pays to the whole of it."""
+    """Rows with their spans as masks (B, T), the prefill's and the shams', by name. later: queries from the first token behind the prefill on, so that each pays to
+    the whole of it."""
 
     rows: Sequence[Row]
     ids: torch.Tensor
-    prefill: torch.Tensor
-    sham: torch.Tensor
+    spans: Mapping[str, torch.Tensor]
     later: torch.Tensor
     pad: int
 
@@ -63,8 +64,8 @@ def make(job: Job) -> None:
                 wanted[TAKE_OVER] = attention_patch.taken_over(given[number])
             for band in bands(model.config.get_text_config().num_hidden_layers, config.layers_per_band):
                 for name, mass in wanted.items():
-                    for span, keys in ((PREFILL, batch.prefill), (SHAM, batch.sham)):
-                        patch = Patch(frozenset(range(band[0], band[1] + 1)), keys, batch.later, batch.prefill, mass)
+                    for span, keys in batch.spans.items():
+                        patch = Patch(frozenset(range(band[0], band[1] + 1)), keys, batch.later, batch.spans[PREFILL], mass)
                         found = costs(model, batch, patch)
                         records += _measured(job, batch, name, span, band, found, sum(patch.moved) / len(patch.moved))
             log.info("causal test: batch %d of %d", number + 1, len(batches))
@@ -92,14 +93,14 @@ def batch_of(rows: Sequence[Row], pad: int, seed: int) -> Batch:
     starts = torch.tensor([sham_start(row, seed) for row in rows])[:, None]
     length = (batch["prefill_end"] - batch["prefill_start"])[:, None]
     answers = torch.tensor([row.text.response_start for row in rows])[:, None]
-    return Batch(
-        rows,
-        batch["input_ids"],
-        (positions >= batch["prefill_start"][:, None]) & (positions < batch["prefill_end"][:, None]),
-        (positions >= starts) & (positions < starts + length),
-        (positions >= answers) & (positions < batch["end"][:, None]),
-        pad,
-    )
+    begins = batch["prefill_start"][:, None]
+    spans = {
+        PREFILL: (positions >= begins) & (positions < batch["prefill_end"][:, None]),
+        SHAM: (positions >= starts) & (positions < starts + length),
+        PROMPT: positions < begins,
+    }
+    later = (positions >= answers) & (positions < batch["end"][:, None])
+    return Batch(rows, batch["input_ids"], spans, later, pad)
 
 
 def sham_start(row: Row, seed: int) -> int:
