@@ -126,19 +126,34 @@ def test_a_sham_moves_as_much_as_the_prefill_would():
     assert other.moved == pytest.approx(real.moved, rel=1e-3)
 
 
-def test_a_prompt_has_as_much_to_lose_as_the_prefill_and_a_short_span_has_not():
-    """What a knock-out is compared with: the whole prompt is moved by the prefill's own mass, two tokens by what they have."""
-    model, ids = made("llama")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("target", [0.0, 0.9])
+@pytest.mark.parametrize("last", [3, BEGIN])
+def test_a_sham_leaves_the_prefills_own_mass_alone(family, target, last, monkeypatch):
+    """Taking from a short span or from all of the prompt, or giving to it, changes what the answer pays to itself and to that span alone."""
+    model, ids = made(family)
     prefill, queries = spans()
-    positions = torch.arange(WIDTH)[None]
-    keys = {"prefill": prefill, "prompt": (positions < BEGIN).expand(2, -1), "short": (positions < 2).expand(2, -1)}
-    moved = {}
-    for name, span in keys.items():
-        patch = Patch(frozenset({0}), span, queries, prefill, attention_patch.knocked_out)
-        patched(model, ids, patch)
-        moved[name] = patch.moved[0]
-    assert moved["prompt"] == pytest.approx(moved["prefill"], rel=1e-2)
-    assert moved["prefill"] < 1.5 * moved["short"] < 0
+    sham = (torch.arange(WIDTH)[None] < last).expand(2, -1)
+    before = eager(model, ids)[0]
+    found = {}
+    attention = attention_patch.sdpa_attention_forward
+
+    def spy(module, query, key, value, mask, **kwargs):
+        if module.layer_idx == 0 and mask is not None and mask.is_floating_point():
+            groups = query.shape[1] // key.shape[1]
+            scores = query @ key.repeat_interleave(groups, 1).transpose(-1, -2) * kwargs["scaling"] + mask
+            found[0] = scores.softmax(-1)
+        return attention(module, query, key, value, mask, **kwargs)
+
+    monkeypatch.setattr(attention_patch, "sdpa_attention_forward", spy)
+    patch = Patch(frozenset({0}), sham, queries, prefill, lambda layer, mass: torch.full_like(mass, target))
+    patched(model, ids, patch)
+    own = [torch.einsum("bhqk,bk->bhq", masses, prefill.float())[:, :, QUERIES:] for masses in (before, found[0])]
+    torch.testing.assert_close(own[1], own[0], atol=1e-4, rtol=1e-3)
+    given = [torch.einsum("bhqk,bk->bhq", masses, sham.float())[:, :, QUERIES:] for masses in (before, found[0])]
+    moved = (given[1] - given[0]).mean()
+    assert patch.moved[0] == pytest.approx(float(moved), abs=1e-4)
+    assert (moved < -0.02) if target == 0 else (moved > 0.1)
 
 
 def test_outside_the_context_the_model_is_as_it_was():

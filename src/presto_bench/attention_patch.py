@@ -1,7 +1,8 @@
 """Setting attention by hand: the mass that queries pay to a span of keys, made what we want it to be, layer by layer.
 
-With attention logits a_k and mass m = Σ_{k in span} softmax(a)_k, adding b to the span's logits gives mass m e^b / (m e^b + 1 - m). So b = logit(t) - logit(m)
-makes it exactly t, and leaves the shares among the span's keys, and among the others, as they were. One b a query and head, added to the mask.
+With attention probabilities in three groups, the span's mass m, h that is held, and the rest r = 1 - m - h, adding log(t / m) to the span's logits and
+log((1 - h - t) / r) to the rest's leaves the sum of exponentials at 1: the span's mass is exactly t, the held keys keep theirs, and the shares within each
+group stay as they were. One bias a group, query and head, added to the mask.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,8 @@ class Patch:
 
     layers: where. keys, queries: (B, T) bool. prefill: (B, T) bool, the span whose mass decides how much is moved. wanted: (layer, its mass
     (B, H, T) on the prefill now) -> the mass that the prefill would get; what keys get is their own mass plus the same change, so that a sham
-    span is moved by as much as the prefill would be. moved: mean change, a value a patched layer, written as the pass goes.
+    span is moved by as much as the prefill would be, while the prefill's own mass is held: else a sham would be a patch of the prefill in the other
+    direction. moved: mean change, a value a patched layer, written as the pass goes.
     """
 
     layers: frozenset[int]
@@ -78,10 +80,21 @@ def _bias(module, query, key, value, attention_mask, scaling, patch: Patch, **kw
     own = mass(patch.prefill)
     change = (patch.wanted(module.layer_idx, own) - own) * ours
     before = mass(patch.keys)
-    after = (before + change).clamp(LEAST, 1 - LEAST)
+    held = patch.prefill & ~patch.keys
+    kept = mass(held) if held.any() else torch.zeros_like(before)
+    room = (1 - kept - LEAST).clamp(min=LEAST)  # a query that looks at nothing but what is held has none
+    after = torch.minimum((before + change).clamp(min=LEAST), room)
+    after = torch.where(before > LEAST, after, before)  # what a query does not see (a sliding window) cannot be given anything
     patch.moved.append(float((after - before)[ours.expand_as(before)].mean()))
-    shift = (torch.logit(after) - torch.logit(before, LEAST)) * ours
-    return (shift[..., None] * patch.keys[:, None, None, :].to(shift)).to(query.dtype)
+    on_keys = _log_ratio(after, before) * ours
+    on_rest = _log_ratio(1 - kept - after, 1 - kept - before) * ours
+    rest = ~(patch.keys | held)
+    bias = on_keys[..., None] * patch.keys[:, None, None, :] + on_rest[..., None] * rest[:, None, None, :]
+    return bias.to(query.dtype)
+
+
+def _log_ratio(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    return new.clamp(min=LEAST).log() - old.clamp(min=LEAST).log()
 
 
 def _allowed(attention_mask: torch.Tensor | None, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
