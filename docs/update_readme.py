@@ -37,6 +37,8 @@ def demo(committed: dict) -> list[str]:
         parts += [
             *_scores(summary, model),
             "",
+            *_differences(committed, model),
+            "",
             *_verdicts(committed["verdicts"], model),
             "",
             *_bits(committed["bits"], model),
@@ -70,7 +72,7 @@ def evidence(committed: dict) -> list[str]:
     """evidence.md's part: the decisive arms over their seeds."""
     parts = []
     for model in committed["summary"]["scores"]:
-        parts += [*_scores(committed["summary"], model), "", *_seeds(committed["comparisons"], model), ""]
+        parts += [*_scores(committed["summary"], model), "", *_differences(committed, model), ""]
         parts += [*_verdicts(committed["verdicts"], model), "", *_bits(committed["bits"], model), ""]
         parts += [*_checks(committed["summary"], model), ""]
     return parts
@@ -102,7 +104,7 @@ class Page:
 
 
 PAGES = (
-    Page("standin", "README.md", demo, ("bits", "candidates"), DEMO_FIGURES),
+    Page("standin", "README.md", demo, ("bits", "candidates", "comparisons"), DEMO_FIGURES),
     Page("facts", "docs/oracle.md", facts, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Page("evidence", "docs/evidence.md", evidence, ("bits", "comparisons"), ("bits",), "evidence_"),
     Page("entropy", "docs/evidence.md", entropy, ("bits", "ranks", "targets", "causal"), ("entropy", "causal"), ""),
@@ -127,8 +129,10 @@ def _measured(manifest: dict) -> str:
 
 def _commits(manifest: dict) -> str:
     """Commits that the run's jobs were at: more than one where a run was completed after a change of its analysis."""
-    found = dict.fromkeys(job["git"]["commit"][:12] for job in [*manifest["jobs"].values(), manifest])
-    return "commit " + " and ".join(f"`{commit}`" for commit in found)
+    states = [job["git"] for job in [*manifest["jobs"].values(), manifest]]
+    dirty = {state["commit"] for state in states if state["dirty"]}
+    found = dict.fromkeys(state["commit"] for state in states)
+    return "commit " + " and ".join(f"`{commit[:12]}`{' (with changes)' if commit in dirty else ''}" for commit in found)
 
 
 def _scores(summary: dict, model: str) -> list[str]:
@@ -163,11 +167,12 @@ def _likelihoods(summary: dict, model: str, judge: str = "likelihood") -> list[s
     return lines
 
 
-def _seeds(rows: list[dict], model: str) -> list[str]:
-    """DA minus DA + PRESTO by attack and variant; p over training seeds alone."""
-    lines = ["| difference of mean scores | variant | value [95 %] | p (seeds alone) |", "|---|---|---|---|"]
-    for row in rows:
-        if row["model"] == model:
+def _differences(committed: dict, model: str) -> list[str]:
+    """DA minus DA + PRESTO by attack and variant, nulls left out; p over training seeds alone."""
+    judge = manifest_judge(committed["summary"], model)
+    lines = ["| DA - DA + PRESTO: mean score | variant | value [95 %] | p (seeds alone) |", "|---|---|---|---|"]
+    for row in committed["comparisons"]:
+        if (row["model"], row["judge"]) == (model, judge) and not row["variant"].endswith("null"):
             p = "–" if row["p_seeds"] is None else f"{row['p_seeds']:.3f}"
             lines.append(f"| {row['attack']} | {row['variant']} | {_number(row, 'value')} | {p} |")
     return lines
@@ -318,9 +323,10 @@ def _causal(rows: list[dict], model: str) -> list[str]:
     names = {"knock_out": "no attention to the prefill", "take_over": "the other arm's attention"}
     for arm, patch, role in dict.fromkeys((row["arm"], row["patch"], row["role"]) for row in mine):
         own = {row["span"]: row for row in mine if (row["arm"], row["patch"], row["role"]) == (arm, patch, role)}
+        there = [own.get(span) for span in SPANS]
         text = {"harmful_harmful": "harmful", "benign_benign": "benign"}[role]
-        moved = ", ".join(f"{own[span]['moved']:+.3f}" for span in SPANS)
-        cells = " | ".join(_number(own[span], "change") for span in SPANS)
+        moved = ", ".join(f"{cell['moved']:+.3f}" if cell else "–" for cell in there)
+        cells = " | ".join(_number(cell, "change") if cell else "–" for cell in there)
         lines.append(f"| {LABELS.get(arm, arm)}: {names[patch]} | {text} | {cells} | {moved} |")
     return lines
 

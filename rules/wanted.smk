@@ -258,7 +258,7 @@ TABLE_NAMES += [
     "matched",
 ]
 LABELLED_JUDGE = next(
-    (judge.name for judge in CONFIG.judges if judge.kind == "standin"), None
+    (judge.name for judge in CONFIG.judges if judge.kind == "standin" and judge.attacks is None), None
 )  # the one that hand labels are for
 TABLES = expand(
     f"{RESULTS}/tables/{{table}}.csv", table=TABLE_NAMES + (["judge_agreement", "corrected"] if LABELLED_JUDGE else [])

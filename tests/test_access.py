@@ -146,9 +146,14 @@ def test_a_pilot_has_a_causal_test_of_its_own_seed_and_judges_of_its_own_attacks
     paper["causal"] = {"seeds": [1]}
     paper["seeds"] = [0, 1]
     paper["attacks"][0]["only"] = ["gemma3_12b"]
-    paper["judges"].append({"name": "control", "kind": "likelihood", "attacks": [paper["attacks"][0]["name"]]})
+    gone, there = (attack["name"] for attack in paper["attacks"][:2])
+    paper["judges"] += [
+        {"name": "control", "kind": "likelihood", "attacks": [gone, there]},
+        {"name": "other", "kind": "likelihood", "attacks": [gone]},
+    ]
     small = config.load(pilot.cut(paper, "qwen3_8b"))
-    assert small.causal_runs("qwen3_8b", "da", 0) and small.item("judges", "control").attacks == []
+    assert small.causal_runs("qwen3_8b", "da", 0)
+    assert {judge.name: judge.attacks for judge in small.judges} == {paper["judges"][0]["name"]: None, "control": [there]}
 
 
 def test_a_pilot_replaces_the_rates_by_what_it_measured(paper, tmp_path, monkeypatch):

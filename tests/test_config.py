@@ -92,6 +92,15 @@ MISTAKES = {
         "judges.standin.attacks",
         "leave `attacks` out",
     ),
+    "a control of an attack whose best sample counts": (
+        lambda raw: (
+            raw["attacks"].append({"name": "hot", "kind": "sampling", "temperatures": [1.0]}),
+            raw["judges"].append({"name": "l2", "kind": "likelihood"}),
+        ),
+        "judges.l2.attacks",
+        "name the other attacks",
+    ),
+    "a judge of no attack": (_set(["judges", 1, "attacks"], []), "judges[1].attacks", "schema.json"),
     "a judge of an absent attack": (
         lambda raw: raw["judges"].append({"name": "l2", "kind": "likelihood", "attacks": ["typo"]}),
         "judges.l2.attacks",

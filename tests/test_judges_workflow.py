@@ -29,18 +29,31 @@ def regraded(finished, tmp_path_factory):
         "attempts": 1,
         "price": {"input": 1.0, "output": 1.0},
     }
-    project.config(lambda raw: raw["judges"].append(entry))
+    control = {"name": "likely", "kind": "likelihood", "attacks": ["guided"]}
+    project.config(lambda raw: raw["judges"].extend([entry, control]))
     project.environment["PRESTO_CANARY"] = KEY
     would, said = project.would_run(), project.run()
     yield project, server, would, said
     server.stop()
 
 
+def test_a_control_stands_among_the_scores_and_is_compared_with_nothing(regraded):
+    project, _, _, _ = regraded
+    tables_of = project.path / "results/tiny/tables"
+    scores = pd.read_csv(tables_of / "scores.csv").set_index(["judge", "arm"])
+    assert all(0 < scores.loc["likely", arm]["mean"] < 1 for arm in ("base", "da"))
+    assert scores.loc["likely"]["refused"].isna().all()
+    found = pd.read_csv(tables_of / "judges.csv")
+    assert set(found["first"]) | set(found["second"]) == {"standin", "second"}
+    assert set(pd.read_csv(tables_of / "comparisons.csv")["judge"]) <= {"standin"}
+    assert "would the untouched model say it" in (project.path / "results/tiny/front.rst").read_text().lower()
+
+
 def test_a_second_judge_reruns_grades_and_aggregates_only(regraded):
     _, _, would, _ = regraded
     assert would == {
         "judge_template": 1,
-        "grade_attack": 2,
+        "grade_attack": 4,
         "tables": 1,
         "figure": 9,
         "manifest": 1,
@@ -117,7 +130,7 @@ def test_a_bundle_rebuilds_every_figure_and_holds_no_text_and_no_known_id(regrad
     known = set(tables.read(project.path / "results/tiny/data/prompts.parquet", "prompts")["prompt_id"])
     scores = pd.read_parquet(tmp_path / "bundle/scores.parquet")
     ranks = pd.read_parquet(tmp_path / "bundle/ranks.parquet")
-    assert len(scores) == 2 * 16 and not {"response", "prefill", "token_ids", "reason"} & set(scores)
+    assert len(scores) == 3 * 16 and not {"response", "prefill", "token_ids", "reason"} & set(scores)
     assert "token_id" not in ranks
     assert not known & (set(scores["prompt_id"]) | set(ranks["prompt_id"]))
     assert cli.main(["figures", str(bundle), "--out", str(tmp_path / "figures")]) == 0

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
+FROM_NOTHING = ", from nothing"
 DEPTH = {
     "harmful_harmful": "harmful text",
     "benign_benign": "benign text",
@@ -15,7 +16,7 @@ DEPTH = {
 def page(
     tables: Mapping[str, pd.DataFrame], headline: Sequence[str], attacks: Sequence[str], judge: str, control: str | None = None
 ) -> str:
-    """tables: checks, scores, bits, reach, verdicts. attacks: in the config's order; each is shown by its first variant.
+    """tables: checks, scores, bits, reach, verdicts. attacks: in the config's order; each is shown by its first variant, and the first from nothing.
 
     control: the judge that says how likely responses are to the untouched model, where there is one.
     """
@@ -76,8 +77,12 @@ def _reach(reach: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str | None) -> pd.DataFrame:
     rows = scores[(scores["judge"] == judge) & scores["attack"].isin(list(attacks))]
-    rows = rows[rows["variant"] == rows.groupby("attack")["variant"].transform("first")]
-    return _wide(rows.assign(shown=_shown(rows, "mean")), "attack", ["model", "arm"], list(attacks))
+    bare = rows["variant"].str.contains("noprefill") & ~rows["variant"].str.endswith("null")
+    first = rows["variant"] == rows.groupby("attack")["variant"].transform("first")
+    first_bare = rows["variant"] == rows["variant"].where(bare).groupby(rows["attack"]).transform("first")
+    rows = pd.concat([rows[first], rows[first_bare & ~first].assign(attack=lambda found: found["attack"] + FROM_NOTHING)])
+    order = [name for attack in attacks for name in (attack, attack + FROM_NOTHING)]
+    return _wide(rows.assign(shown=_shown(rows, "mean")), "attack", ["model", "arm"], order)
 
 
 def _shown(rows: pd.DataFrame, value: str) -> list[str]:

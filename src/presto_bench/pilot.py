@@ -37,7 +37,7 @@ def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
             "seeds": raw["seeds"][:1],
             "arms": arms,
             "attacks": attacks,
-            "judges": [_of_these(judge, {attack["name"] for attack in attacks}) for judge in raw["judges"]],
+            "judges": _judges(raw["judges"], {attack["name"] for attack in attacks}),
             "tasks": [_few(_whole(task)) for task in raw.get("tasks", []) if _is_for(task, model)],
             "harm": {**raw.get("harm", {}), **HARM},
             "standin": {**raw.get("standin", {}), **STANDIN, **_short_teaching(raw)},
@@ -75,10 +75,13 @@ def _with_helper(attack: dict[str, Any], arms: list[str], seed: int) -> dict[str
     return attack | {"helper": {**helper, "seed": seed} if left else {"target_arm": OWN}}
 
 
-def _of_these(judge: dict[str, Any], attacks: set[str]) -> dict[str, Any]:
-    """A judge grades those of its attacks that the pilot has."""
-    named = judge.get("attacks")
-    return judge if named is None else judge | {"attacks": [name for name in named if name in attacks]}
+def _judges(judges: list[dict[str, Any]], attacks: set[str]) -> list[dict[str, Any]]:
+    """A judge grades those of its attacks that the pilot has, and is left out where it has none."""
+    cut = [
+        judge | {"attacks": [a for a in judge["attacks"] if a in attacks]} if judge.get("attacks") else judge
+        for judge in judges
+    ]
+    return [judge for judge in cut if judge.get("attacks") != []]
 
 
 def _few(task: dict[str, Any]) -> dict[str, Any]:

@@ -128,8 +128,9 @@ def _causal(config: Config, model: ModelConfig, requests: int) -> Work:
     for name, arm, seed in config.runs():
         if name != model.name or not config.causal_runs(name, arm, seed):
             continue
-        patches = 3 * (2 if arm in config.headline else 1) * (-(-LAYERS // config.causal.layers_per_band) + 1)
-        passes += 2 * config.causal.texts * (1 + patches)
+        bands = -(-LAYERS // config.causal.layers_per_band)
+        patches = 3 * (2 if arm in config.headline else 1) * (bands + (bands > 1))  # and all layers at once
+        passes += 2 * min(config.causal.texts, requests) * (1 + patches)
     return passes, 2 * model.billions * 1e9 * passes * TEXT / FLOPS
 
 

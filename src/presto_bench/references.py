@@ -17,6 +17,7 @@ from presto_bench.config import (
     NoArm,
     SafeDecodingArm,
     TrainingArm,
+    is_graded,
     validate,
 )
 from presto_bench.errors import UserError
@@ -114,6 +115,11 @@ def _judges(config: Config, where: str) -> None:
         key = f"{where}: judges.{judge.name}.attacks"
         if named is not None and judge is defaults[0]:
             raise UserError(key, "the default judge grades every attack", "leave `attacks` out here")
+        chosen = [a.name for a in config.attacks if a.best_of and is_graded(judge, a.name)]
+        if getattr(judge, "is_control", False) and chosen:
+            raise UserError(
+                key, f"of {chosen[0]}'s samples the best counts, which this control cannot tell", "name the other attacks here"
+            )
         unknown = sorted(set(named or []) - set(attacks))
         if unknown:
             raise UserError(key, f"there is no attack {unknown[0]!r}", f"some of: {', '.join(attacks)}")

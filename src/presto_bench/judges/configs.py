@@ -27,7 +27,9 @@ class JudgeConfig(Item):
     run_only: ClassVar[frozenset[str]] = frozenset({"default", "attacks"})
     is_control: ClassVar[bool] = False
     default: bool = False
-    attacks: list[Name] | None = Field(None, description="the only attacks that it grades; all by default")
+    attacks: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="the only attacks that it grades; all by default"
+    )
 
 
 class Standin(JudgeConfig):
@@ -47,7 +49,7 @@ class Facts(JudgeConfig):
 
 
 class Likelihood(JudgeConfig):
-    """No judge but a control: how likely each response is to the untouched model. A score far below the base's tells of a broken arm."""
+    """No judge but a control: how likely each response is to the untouched model. Refusals are unlikely to it as well: read it beside theirs."""
 
     runner = "presto_bench.judges.likelihood:load"
     is_control = True

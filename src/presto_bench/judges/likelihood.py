@@ -12,6 +12,8 @@ from presto_bench import fingerprint
 from presto_bench.judges.base import Bench, Grade, Item, Likelihoods
 from presto_bench.judges.configs import Likelihood
 
+EMPTY = "an empty response has no likelihood"
+
 
 class LikelihoodJudge:
     def __init__(self, likelihoods: Likelihoods):
@@ -28,7 +30,7 @@ class LikelihoodJudge:
 def _grade(item: Item, log_likelihood: float | None) -> Grade:
     """log_likelihood: mean a token (nats)."""
     if log_likelihood is None:
-        return Grade(item.completion_id, "missing", None, None, None, None, "an empty response has no likelihood")
+        return Grade(item.completion_id, "missing", None, None, None, None, EMPTY)
     reason = f"log-likelihood {log_likelihood:.2f}"
     return Grade(item.completion_id, "ok", None, None, None, math.exp(log_likelihood), reason)
 

@@ -2,8 +2,8 @@
 
 Two texts of each kind (the untouched model's recipe behind its own beginning on the harmful prompt, the same benign) are read again and again,
 each time with attention to the prefill changed in one band of layers: knocked out, or made what the other arm of the headline pays there. What the
-text then costs in bits is compared with the pass that changes nothing, and with two shams that are moved by as much as they can be: a random span of the
-prompt as long as the prefill, which has little to lose but can be given anything, and the whole prompt, which has most to lose and hardly more to get.
+text then costs in bits is compared with the pass that changes nothing, and with two shams that are moved by as much as they can be, while the prefill keeps
+what it has: a random span of the prompt as long as the prefill, which has little to lose, and the whole prompt.
 """
 
 import logging

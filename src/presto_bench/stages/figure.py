@@ -27,7 +27,7 @@ def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: 
         judge=spec["judge"],
         rap=tuple(spec["rap"]),
         headline=tuple(spec["headline"]),
-        graders=spec["graders"],
+        graders=spec.get("graders", [spec["judge"]]),
         ranked=spec["ranked"],
         picked=spec["picked"],
         hub=spec["hub"],

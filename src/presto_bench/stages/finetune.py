@@ -99,7 +99,7 @@ def _tell_of_cuts(examples: Sequence[Example], config: TrainingConfig) -> None:
     cut = sum(not encoded.response_ids for encoded in prefilled)
     if cut:
         log.warning(
-            "max_tokens: %d leaves no token of the response to %d of %d prefilled examples, which teach nothing; raise it or lower max_prefill (%d)",
+            "max_tokens: %d leaves no token of the response to %d of %d prefilled examples, so that it is not taught; raise it or lower max_prefill (%d)",
             config.max_tokens,
             cut,
             len(prefilled),

@@ -5,6 +5,7 @@ import re
 
 from presto_bench import tables
 from presto_bench.jobs import Job
+from presto_bench.judges import likelihood
 from presto_bench.judges.replies import ReplyStore
 
 log = logging.getLogger("presto_bench")
@@ -16,7 +17,7 @@ def make(job: Job) -> None:
     store, asked, files = ReplyStore(job.settings["reply_store"]), 0, 0
     for path in sorted((job.root / "grades").rglob("*.parquet")):
         grades = tables.read(path, "grades")
-        failed = grades[grades["status"] != "ok"]
+        failed = grades[(grades["status"] != "ok") & (grades["reason"] != likelihood.EMPTY)]  # that one stays empty
         if failed.empty:
             continue
         for reason in failed["reason"]:

@@ -16,7 +16,8 @@ def make(job: Job) -> None:
     graded = analysis.graded_completions(_all(job, "completions"), _all(job, "grades"))
     graded = analysis.best_of(graded, spec["best_of"])
     scores = analysis.score_table(graded, spec["bootstrap"])
-    compared = analysis.comparisons(graded, *spec["headline"], spec["bootstrap"])
+    judged = graded[graded["judge"].isin(spec["graders"])]  # a control's score is no harm, and no lower one safer
+    compared = analysis.comparisons(judged, *spec["headline"], spec["bootstrap"])
     rank_table, first_tokens = _all(job, "ranks"), _all(job, "first_tokens")
     utility = _utility(job)
     evidence = analysis.Evidence(
@@ -45,7 +46,7 @@ def make(job: Job) -> None:
         "checks": checks,
         "scores": scores,
         "comparisons": compared,
-        "matched": analysis.matched(graded, utility, spec["term_pairs"], spec["bootstrap"]),
+        "matched": analysis.matched(judged, utility, spec["term_pairs"], spec["bootstrap"]),
         "ranks": ranks,
         "bits": coercion.table(rank_table, spec["bootstrap"]),
         "bits_curves": coercion.curves(rank_table),
@@ -65,7 +66,7 @@ def make(job: Job) -> None:
         "exclusions": _exclusions(job, prompts),
         "categories": analysis.categories(graded, prompts, spec["judge"]),
         "examples": analysis.examples(graded, spec["judge"], spec["show"]),
-        "judges": agreement.judges(graded[graded["judge"].isin(spec["graders"])]),
+        "judges": agreement.judges(judged),
     }
     folder = job.path("checks").parent
     for name, frame in frames.items():
