@@ -304,7 +304,7 @@ def _by_entropy(committed: dict, model: str) -> list[str]:
         lines.append(
             f"| {name} | {told} | {ranks[name, 'harmful_harmful']['in_top20']:.1%} | {_number(bits[name, 'harmful_harmful'], 'value')} | "
             f"{_number(bits[name, 'net_of_damage'], 'value')} | {ranks[name, 'benign_benign']['in_top20']:.1%} | "
-            f"{_interval(scores[name]['guided'][judge])} | {_interval(utility[name]['heldout'])} |"
+            f"{_interval(scores[name]['guided'][judge])} | {_interval(utility.get(name, {}).get('heldout'))} |"
         )
     return lines
 

@@ -173,7 +173,8 @@ def test_the_estimate_counts_every_grading_and_the_ledger_what_was_spent(raw_con
     """By hand: three arms and the untouched model under `direct`, which has two variants."""
     raw_config |= {"reply_store": str(tmp_path), "attacks": [{"name": "direct", "kind": "direct", "max_new_tokens": 60}]}
     price = {"price": {"input": 2.0, "output": 10.0}, "request": {"max_completion_tokens": 50}}
-    raw_config["judges"].append(RUBRIC | price | {"allow_host": "api.openai.com"})
+    judges = raw_config["judges"][:1]
+    raw_config["judges"] = [*judges, RUBRIC | price | {"allow_host": "api.openai.com"}]
     (row,) = costs.estimate(config.load(raw_config), 10).to_dict("records")
     gradings = (3 + 1) * 2 * 10
     assert row["gradings"] == gradings
@@ -185,6 +186,19 @@ def test_the_estimate_counts_every_grading_and_the_ledger_what_was_spent(raw_con
     ReplyStore(tmp_path).paid("gpt", Reply("x", None, 1000, 100))
     (row,) = costs.estimate(config.load(raw_config), 10).to_dict("records")
     assert (row["calls_so_far"], row["dollars_so_far"]) == (1, pytest.approx(0.003))
+
+
+def test_a_judge_is_paid_for_the_attacks_that_it_grades(raw_config, tmp_path):
+    paid = RUBRIC | {"allow_host": "api.openai.com", "price": {"input": 1.0, "output": 1.0}}
+    raw_config |= {"reply_store": str(tmp_path)}
+    own = raw_config["judges"]
+
+    def gradings(**more):
+        raw_config["judges"] = [*own, paid | more]
+        return costs.estimate(config.load(raw_config), 10)["gradings"].item()
+
+    names = [attack["name"] for attack in raw_config["attacks"]]
+    assert gradings() == sum(gradings(attacks=[name]) for name in names) > gradings(attacks=names[:1]) > 0
 
 
 def test_a_judges_price_is_no_part_of_what_a_grade_is():
