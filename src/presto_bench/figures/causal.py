@@ -38,13 +38,14 @@ def _panel(axis, data: Data, model: str, rows: pd.DataFrame) -> None:
     )
     place = {band: i for i, band in enumerate(bands)}
     axis.axhline(0, color="black", linewidth=0.6)
-    for arm in data.arms[model]:
+    tested = [arm for arm in data.arms[model] if arm in set(rows["arm"])]
+    for arm in tested:
         for span, (name, look) in SPANS.items():
             part = rows[(rows["arm"] == arm) & (rows["span"] == span)]
             if part.empty:
                 continue
             x = [
-                place[band] + style.shift(data.arms[model], arm, 0.1)
+                place[band] + style.shift(tested, arm, 0.1)
                 for band in zip(part["first_layer"], part["last_layer"], strict=True)
             ]
             part = part.assign(x=x).sort_values("x")

@@ -57,5 +57,9 @@ def _panel(axis, data: Data, model: str, rows: pd.DataFrame) -> None:
         axis.errorbar(
             part["x"], part["mean"], yerr=errors, capsize=2, label=style.label(series), **style.look(data.arms[model], series)
         )
-        for x, y, arm in zip(part["x"], part["mean"], part["arm"], strict=True):
-            axis.annotate(data.entropy_sweep[arm][1], (x, y), textcoords="offset points", xytext=(3, 3), fontsize=6)
+        for i, (x, y, arm) in enumerate(zip(part["x"], part["mean"], part["arm"], strict=True)):
+            where = {
+                "xytext": (-3, 4 + 6 * i),
+                "ha": "right" if i else "left",
+            }  # arms of like entropy lie on each other
+            axis.annotate(data.entropy_sweep[arm][1], (x, y), textcoords="offset points", fontsize=6, **where)
