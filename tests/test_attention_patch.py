@@ -36,6 +36,24 @@ def patched(model, ids, patch):
         return model(input_ids=ids, use_cache=False, attention_patch=patch).logits
 
 
+def first_layer(model, ids, patch, monkeypatch):
+    """(B, H, T, T): what the first layer's queries pay in a patched pass, from what SDPA is given."""
+    seen = {}
+    attention = attention_patch.sdpa_attention_forward
+
+    def spy(module, query, key, value, mask, **kwargs):
+        if module.layer_idx == 0 and mask is not None and mask.is_floating_point():
+            groups = query.shape[1] // key.shape[1]
+            scores = query @ key.repeat_interleave(groups, 1).transpose(-1, -2) * kwargs["scaling"] + mask
+            seen[0] = scores.softmax(-1)
+        return attention(module, query, key, value, mask, **kwargs)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(attention_patch, "sdpa_attention_forward", spy)
+        patched(model, ids, patch)
+    return seen[0]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_patch_that_wants_what_is_there_changes_nothing(family):
     model, ids = made(family)
@@ -48,7 +66,7 @@ def test_a_patch_that_wants_what_is_there_changes_nothing(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("target", [0.05, 0.5, 0.9])
-def test_the_first_layers_mass_becomes_what_was_asked_for(family, target):
+def test_the_first_layers_mass_becomes_what_was_asked_for(family, target, monkeypatch):
     """Checked through the value path: with known values the layer's own output says how much it looked where."""
     model, ids = made(family)
     keys, queries = spans()
@@ -64,24 +82,11 @@ def test_the_first_layers_mass_becomes_what_was_asked_for(family, target):
     before = torch.einsum("bhqk,bk->bhq", eager(model, ids)[0], keys.float())
     torch.testing.assert_close(seen[0], before, atol=1e-5, rtol=1e-4)
 
-    measured = {}
-    attention = attention_patch.sdpa_attention_forward
-
-    def spy(module, query, key, value, mask, **kwargs):
-        if module.layer_idx == 0 and mask is not None and mask.is_floating_point():
-            groups = query.shape[1] // key.shape[1]
-            scores = query @ key.repeat_interleave(groups, 1).transpose(-1, -2) * kwargs["scaling"] + mask
-            measured[0] = torch.einsum("bhqk,bk->bhq", scores.softmax(-1), keys.to(scores))
-        return attention(module, query, key, value, mask, **kwargs)
-
-    attention_patch.sdpa_attention_forward = spy
-    try:
-        patched(model, ids, Patch(frozenset({0}), keys, queries, keys, wanted))
-    finally:
-        attention_patch.sdpa_attention_forward = attention
-    got = measured[0][:, :, QUERIES:]
+    found = first_layer(model, ids, Patch(frozenset({0}), keys, queries, keys, wanted), monkeypatch)
+    measured = torch.einsum("bhqk,bk->bhq", found, keys.float())
+    got = measured[:, :, QUERIES:]
     torch.testing.assert_close(got, torch.full_like(got, target), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(measured[0][:, :, :QUERIES], before[:, :, :QUERIES], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(measured[:, :, :QUERIES], before[:, :, :QUERIES], atol=1e-5, rtol=1e-4)
 
 
 def seen(config, kind):
@@ -135,22 +140,11 @@ def test_a_sham_leaves_the_prefills_own_mass_alone(family, target, last, monkeyp
     prefill, queries = spans()
     sham = (torch.arange(WIDTH)[None] < last).expand(2, -1)
     before = eager(model, ids)[0]
-    found = {}
-    attention = attention_patch.sdpa_attention_forward
-
-    def spy(module, query, key, value, mask, **kwargs):
-        if module.layer_idx == 0 and mask is not None and mask.is_floating_point():
-            groups = query.shape[1] // key.shape[1]
-            scores = query @ key.repeat_interleave(groups, 1).transpose(-1, -2) * kwargs["scaling"] + mask
-            found[0] = scores.softmax(-1)
-        return attention(module, query, key, value, mask, **kwargs)
-
-    monkeypatch.setattr(attention_patch, "sdpa_attention_forward", spy)
     patch = Patch(frozenset({0}), sham, queries, prefill, lambda layer, mass: torch.full_like(mass, target))
-    patched(model, ids, patch)
-    own = [torch.einsum("bhqk,bk->bhq", masses, prefill.float())[:, :, QUERIES:] for masses in (before, found[0])]
+    found = first_layer(model, ids, patch, monkeypatch)
+    own = [torch.einsum("bhqk,bk->bhq", masses, prefill.float())[:, :, QUERIES:] for masses in (before, found)]
     torch.testing.assert_close(own[1], own[0], atol=1e-4, rtol=1e-3)
-    given = [torch.einsum("bhqk,bk->bhq", masses, sham.float())[:, :, QUERIES:] for masses in (before, found[0])]
+    given = [torch.einsum("bhqk,bk->bhq", masses, sham.float())[:, :, QUERIES:] for masses in (before, found)]
     moved = (given[1] - given[0]).mean()
     assert patch.moved[0] == pytest.approx(float(moved), abs=1e-4)
     assert (moved < -0.02) if target == 0 else (moved > 0.1)
