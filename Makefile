@@ -59,7 +59,7 @@ format: $(VENV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile rules
-	$(BIN)/python -m presto_bench.config
+	$(BIN)/python -m presto_bench.config.schema
 
 clean:
 	rm -rf results/*/ .snakemake

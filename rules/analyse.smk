@@ -112,6 +112,7 @@ rule tables:
         causal_table=f"{RESULTS}/tables/causal.csv",
         targets=f"{RESULTS}/tables/targets.csv",
         matched=report(f"{RESULTS}/tables/matched.csv", caption="../workflow/report/matched.rst", category="2 Result"),
+        seeds=f"{RESULTS}/tables/seeds.csv",
         macros=f"{RESULTS}/tables/macros.tex",
         categories=f"{RESULTS}/tables/categories.csv",
         candidates_by_rank=f"{RESULTS}/tables/candidates_by_rank.csv",

@@ -9,6 +9,7 @@ from pathlib import Path
 from presto_bench import access, closing, cluster
 from presto_bench import config as typed
 from presto_bench import fingerprint, pilot, registry, sources
+from presto_bench import methods as methods_of
 from presto_bench.errors import UserError
 from snakemake.exceptions import WorkflowError
 

@@ -19,7 +19,7 @@ rule harm_prompts:
     benchmark:
         f"{RESULTS}/benchmarks/prompts.tsv"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/model.yaml"
     params:
         spec=spec(
             harm=CONFIG.harm.model_dump(

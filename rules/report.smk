@@ -17,7 +17,7 @@ rule figure:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(**shown(), rap=rap()),
+        spec=spec(**shown(), methods=methods() if compares_methods() else {}, rap=rap()),
         code=lambda w: fingerprint.code_hash(["presto_bench.stages.figure", f"presto_bench.figures.{w.figure}"]),
     script:
         "../workflow/scripts/figure.py"
@@ -82,7 +82,7 @@ rule bundle:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(**shown(), rap=rap(), needs=FIGURE_NEEDS),
+        spec=spec(**shown(), methods=methods(), rap=rap(), needs=FIGURE_NEEDS),
         code=code("bundle"),
     script:
         "../workflow/scripts/bundle.py"

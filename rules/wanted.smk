@@ -174,6 +174,16 @@ def but_for_refusals(arm):
     return typed.canonical(arm.model_dump(mode="json", exclude={"name", "refusals", *RUN_ONLY, *HOW}))
 
 
+def methods():
+    """Arm -> what was done to it, for figures that compare methods."""
+    return {arm.name: methods_of.method(CONFIG, arm) for arm in CONFIG.arms}
+
+
+def compares_methods():
+    """Whether figures/price has something to compare: more trained arms than the headline's two, and a price."""
+    return len([arm for arm in CONFIG.arms if isinstance(arm, typed.TrainingArm)]) > 2 and HELD_OUT
+
+
 def graders():
     """Judges whose scores say the same thing and can be compared."""
     return [judge.name for judge in CONFIG.judges if not getattr(judge, "is_control", False)]
@@ -209,6 +219,7 @@ def recorded():
     return config | {"models": sorted(models, key=lambda model: model["name"])}
 
 
+HELD_OUT = any(task.kind == "answer_loss" for task in CONFIG.tasks)
 # What the analysis and the figures show, and where it lies.
 FIGURE_NEEDS = {
     "pareto": ["scores", "utility"],
@@ -222,6 +233,8 @@ FIGURE_NEEDS = {
     **({"reach": ["reach"]} if searched() else {}),
     **({"causal": ["causal"]} if caused() else {}),
     **({"entropy": ["targets", "ranks", "bits", "scores"]} if entropy_sweep() else {}),
+    **({"seeds": ["seeds"]} if len(CONFIG.seeds) > 1 and HELD_OUT else {}),
+    **({"price": ["bits", "utility"]} if compares_methods() else {}),
     **({"top20": ["candidates_by_rank"]} if helped() else {}),
     **({"lengths": ["scores"]} if any(len(getattr(attack, "lengths", [])) > 1 for attack in CONFIG.attacks) else {}),
     **({"utility": ["utility"]} if TASKS else {}),
@@ -256,6 +269,7 @@ TABLE_NAMES += [
     "causal",
     "targets",
     "matched",
+    "seeds",
 ]
 LABELLED_JUDGE = next(
     (judge.name for judge in CONFIG.judges if judge.kind == "standin" and judge.attacks is None), None

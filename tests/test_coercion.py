@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presto_bench import coercion, ranks
+from presto_bench import coercion, depth
 
 RANKS = st.lists(st.integers(1, 50_000), min_size=1, max_size=40)
 
 
 def test_by_hand():
-    assert ranks.bits([1, 1, 1]) == 0
-    assert ranks.bits([2, 4, 8]) == 6
-    assert ranks.bits([20] * 10) == pytest.approx(43.219, abs=1e-3)
+    assert depth.bits([1, 1, 1]) == 0
+    assert depth.bits([2, 4, 8]) == 6
+    assert depth.bits([20] * 10) == pytest.approx(43.219, abs=1e-3)
 
 
 class Constructed:
@@ -42,7 +42,7 @@ def test_two_to_the_bits_is_the_number_of_texts_that_keep_to_these_ranks(text, s
         all(r <= limit for r, limit in zip(model.ranks(list(other)), own, strict=True))
         for other in itertools.product(range(5), repeat=len(text))
     )
-    assert as_easy == round(2 ** ranks.bits(own))
+    assert as_easy == round(2 ** depth.bits(own))
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=12), st.integers(0, 10**6))
@@ -54,7 +54,7 @@ def test_a_planted_attacker_who_is_told_the_ranks_forces_the_text_with_hardly_mo
     message = 0
     for rank in own:  # each rank is the largest digit of its own radix: the costliest text within the limits
         message = message * rank + (rank - 1)
-    assert message < 2 ** np.ceil(ranks.bits(own) + 1e-9)
+    assert message < 2 ** np.ceil(depth.bits(own) + 1e-9)
     digits = []
     for rank in reversed(own):
         message, digit = divmod(message, rank)
@@ -67,8 +67,8 @@ def test_a_planted_attacker_who_is_told_the_ranks_forces_the_text_with_hardly_mo
 
 @given(RANKS, st.integers(2, 1000))
 def test_bits_reach_and_picks_beyond_k(own, k):
-    total = ranks.bits(own)
-    if ranks.reach(own, k) == 1:
+    total = depth.bits(own)
+    if depth.reach(own, k) == 1:
         assert total <= len(own) * np.log2(k) + 1e-6
     assert sum(rank > k for rank in own) <= coercion.picks_beyond(total, k)
     assert sum(rank > 1 for rank in own) <= total + 1e-9  # every pick that is not the top one costs a bit or more
@@ -76,7 +76,7 @@ def test_bits_reach_and_picks_beyond_k(own, k):
 
 @given(RANKS, RANKS)
 def test_bits_of_a_text_are_those_of_its_parts(one, other):
-    assert ranks.bits(one + other) == pytest.approx(ranks.bits(one) + ranks.bits(other))
+    assert depth.bits(one + other) == pytest.approx(depth.bits(one) + depth.bits(other))
 
 
 def rank_rows(arm, per_role):

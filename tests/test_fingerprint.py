@@ -67,7 +67,23 @@ ALL = {
     "utility",
     "verdicts",
 }
+# Stages that know a stand-in policy.
+STANDIN = {
+    "answers",
+    "attack",
+    "candidates",
+    "causal",
+    "finetune",
+    "harm",
+    "helper",
+    "judge_check",
+    "prompts",
+    "ranks",
+    "refusals",
+    "utility",
+}
 REACHES = {
+    "depth.py": {"causal", "tables", "verdicts"},
     "presto.py": {"causal", "finetune", "ranks"},
     "attention_mass.py": {"causal", "finetune", "ranks"},
     "attention_patch.py": {"causal"},
@@ -82,6 +98,10 @@ REACHES = {
     "augment.py": {"finetune"},
     "stats.py": {"corrected", "tables", "verdicts"},
     "analysis.py": {"corrected", "tables", "verdicts"},
+    "checks.py": {"tables"},
+    "matching.py": {"tables"},
+    "profiles.py": {"tables"},
+    "seeds.py": {"tables"},
     "agreement.py": {"corrected", "tables"},
     "coercion.py": {"tables", "verdicts"},
     "figures/style.py": {"figure"},
@@ -108,8 +128,25 @@ REACHES = {
     },  # grades get it with the judge's own entry
     "stages/ranks.py": {"causal", "ranks"},
     "tables.py": ALL,
-    "config.py": ALL,
+    "config/parts.py": ALL,
+    "config/models.py": ALL,  # every job may name its model
+    "config/training.py": STANDIN | {"checkpoint", "decoding_arm"},  # a stand-in's own config says how its base is trained
+    "config/standin.py": STANDIN,
+    "config/answers.py": STANDIN | {"own_answers"},
+    "config/harm.py": {"harm"},
+    "config/schema.py": set(),
+    "config/__init__.py": set(),  # for plug-ins and tests: modules of this package name the part
+    "config/arms.py": {"checkpoint", "decoding_arm", "finetune"},
+    "config/helper.py": {"candidates", "helper"},
+    "config/causal.py": {"causal", "tables"},
+    "config/experiment.py": set(),  # what a rule takes of it stands in its spec
+    "config/reading.py": set(),
 }
+
+
+def test_every_part_of_the_config_is_named_here(source):
+    parts = {f"config/{path.name}" for path in (source / "presto_bench/config").glob("*.py")}
+    assert parts == {module for module in REACHES if module.startswith("config/")}
 
 
 @pytest.mark.parametrize("module", REACHES)

@@ -19,6 +19,7 @@ MODELS = ("llama2", "qwen3", "gemma3")
 EVERYWHERE = ("base", "da", "da_presto")
 FIGURES = {
     "pareto",
+    "price",
     "headline",
     "scores",
     "ranks",

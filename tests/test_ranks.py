@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench import ranks
+from presto_bench import depth, ranks
 
 # Few distinct values, so that ties are common.
 LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=2, max_size=12)
@@ -34,14 +34,14 @@ def test_reach_counts_the_tokens_before_the_first_that_is_out_of_reach(values, k
         if value > k:
             break
         expected += 1
-    assert ranks.reach(values, k) == expected / len(values)
-    assert ranks.reach(values, k) <= ranks.in_top(values, k)
+    assert depth.reach(values, k) == expected / len(values)
+    assert depth.reach(values, k) <= depth.in_top(values, k)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1), st.integers(1, 59))
 def test_more_choice_never_reaches_less(values, k):
-    assert ranks.reach(values, k + 1) >= ranks.reach(values, k)
-    assert ranks.in_top(values, k + 1) >= ranks.in_top(values, k)
+    assert depth.reach(values, k + 1) >= depth.reach(values, k)
+    assert depth.in_top(values, k + 1) >= depth.in_top(values, k)
 
 
 def test_probabilities_and_refusal_mass_by_hand():

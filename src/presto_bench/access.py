@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from presto_bench import sources
-from presto_bench.config import CheckpointArm, Config, HubModel, LocalModel
+from presto_bench.config.arms import CheckpointArm
+from presto_bench.config.experiment import Config
+from presto_bench.config.models import HubModel, LocalModel
 from presto_bench.errors import UserError
 from presto_bench.judges.configs import Rubric
 from presto_bench.utility.configs import MtBench

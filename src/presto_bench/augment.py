@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from presto_bench import draws
-from presto_bench.config import TrainingConfig
+from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from presto_bench import stats
-from presto_bench.config import UNPATCHED
+from presto_bench.config.causal import UNPATCHED
 
 COLUMNS = ["model", "arm", "role", "patch", "span", "first_layer", "last_layer", "change", "low", "high", "n", "moved"]
 

@@ -17,11 +17,15 @@ import yaml
 from pydantic import Field, NonNegativeFloat, ValidationError
 
 from presto_bench import analysis, coercion, stats
-from presto_bench.config import Name, Strict
+from presto_bench.config.parts import Name, Strict
 from presto_bench.errors import UserError
 
 LEVEL = 0.05
-ROLES = {"harmful": coercion.HARMFUL, "benign": coercion.BENIGN}
+ROLES = {
+    "harmful": (coercion.HARMFUL,),
+    "benign": (coercion.BENIGN,),
+    "net_of_damage": (coercion.HARMFUL, coercion.BENIGN),
+}
 
 
 class ScoreEndpoint(Strict):
@@ -179,9 +183,9 @@ def _difference(
         case UtilityEndpoint():
             grids = lambda arm: [_utility(evidence.utility, model, arm, endpoint.task)]  # noqa: E731
         case BitsEndpoint():
-            roles = ("harmful", "benign") if endpoint.what == "net_of_damage" else (endpoint.what,)
             costs = coercion.per_text(evidence.ranks[evidence.ranks["model"] == model])
-            grids = lambda arm: [_bits(costs, arm, ROLES[role]) for role in roles]  # noqa: E731
+            roles = ROLES[endpoint.what]
+            grids = lambda arm: [coercion.grid(costs, arm, role) for role in roles]  # noqa: E731
     treated, reference = grids(claim.treated), grids(claim.reference)
     if any(grid.empty for grid in (*treated, *reference)):
         return "not measured in this experiment"
@@ -189,20 +193,11 @@ def _difference(
     if any(analysis.too_many(n, grid.size) for n, grid in zip(missing, (*treated, *reference), strict=True)):
         return f"too many grades are missing ({sum(missing)})"
     if len(treated) == 2:
-        return _net(treated, reference, resamples)
+        gain = coercion.net_gain(treated, reference, resamples)
+        return gain.value, gain.draws, gain.seeds, gain.n
     value, draws = stats.difference_draws(treated[0], reference[0], resamples)
     seeds, n = stats.seed_differences(treated[0], reference[0]), stats.paired_differences(treated[0], reference[0]).shape[1]
     return value, draws, seeds, n
-
-
-def _net(
-    treated: Sequence[pd.DataFrame], reference: Sequence[pd.DataFrame], resamples: int
-) -> tuple[float, np.ndarray, np.ndarray, int]:
-    """What harmful text gained less what benign text gained: a seed is drawn with both of its texts, requests apart."""
-    harmful, benign = (stats.paired_differences(t, r) for t, r in zip(treated, reference, strict=True))
-    gained, damaged = stats.shared_seed_draws([harmful, benign], resamples)
-    seeds = stats.seed_differences(treated[0], reference[0]) - stats.seed_differences(treated[1], reference[1])
-    return float(gained[0] - damaged[0]), (gained - damaged)[1:], seeds, harmful.shape[1]
 
 
 def _scores(graded: pd.DataFrame, model: str, arm: str, endpoint: ScoreEndpoint) -> pd.DataFrame:
@@ -215,8 +210,3 @@ def _scores(graded: pd.DataFrame, model: str, arm: str, endpoint: ScoreEndpoint)
 def _utility(utility: pd.DataFrame, model: str, arm: str, task: str) -> pd.DataFrame:
     rows = utility[(utility["model"] == model) & (utility["arm"] == arm) & (utility["task"] == task)]
     return stats.grid(rows.assign(score=rows["value"]))
-
-
-def _bits(costs: pd.DataFrame, arm: str, role: str) -> pd.DataFrame:
-    rows = costs[(costs["arm"] == arm) & (costs["role"] == role)]
-    return stats.grid(rows.assign(score=rows["bits"]))

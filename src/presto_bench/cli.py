@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from presto_bench import config as configs
+from presto_bench.config import reading as configs
 from presto_bench.errors import UserError
 
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from presto_bench.config import Config
+from presto_bench.config.experiment import Config
 
 _FAILED = re.compile(r"^Error in rule (\w+)", re.MULTILINE)
 _AGAIN = re.compile(r"Trying to restart job (\d+)")

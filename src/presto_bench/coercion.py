@@ -6,11 +6,14 @@ the harmful prompt, a benign text on a benign prompt (what damage alone costs), 
 dish (what a text costs that nothing calls for).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from presto_bench import stats
-from presto_bench.ranks import BENIGN, DIVERTED, HARMFUL, NULL, UNASKED
+from presto_bench.depth import BENIGN, DIVERTED, HARMFUL, NULL, UNASKED
 
 NET, SHARE, INTERACTION = "net_of_damage", "share_of_null", "difference_in_differences"
 ROLES = (HARMFUL, BENIGN, NULL, UNASKED, DIVERTED)
@@ -79,6 +82,39 @@ def _interaction(grids: dict[str, pd.DataFrame], resamples: int) -> stats.Interv
 def _interval(values: np.ndarray, n: int) -> stats.Interval:
     low, high = np.nanquantile(values[1:], [0.025, 0.975])
     return stats.Interval(float(values[0]), float(low), float(high), n)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much one arm's net bits a token exceed another's. draws: its resamples; seeds: each training seed's own; n: requests."""
+
+    value: float
+    draws: np.ndarray
+    seeds: np.ndarray
+    n: int
+
+    @property
+    def interval(self) -> stats.Interval:
+        return _interval(np.concatenate([[self.value], self.draws]), self.n)
+
+
+def net_gain(treated: Sequence[pd.DataFrame], reference: Sequence[pd.DataFrame], resamples: int) -> Gain:
+    """What harmful text gained less what benign text gained, from net_grids: a seed is drawn with both of its texts, requests apart."""
+    harmful, benign = (stats.paired_differences(t, r) for t, r in zip(treated, reference, strict=True))
+    gained, damaged = stats.shared_seed_draws([harmful, benign], resamples)
+    seeds = stats.seed_differences(treated[0], reference[0]) - stats.seed_differences(treated[1], reference[1])
+    return Gain(float(gained[0] - damaged[0]), (gained - damaged)[1:], seeds, harmful.shape[1])
+
+
+def net_grids(costs: pd.DataFrame, arm: str) -> list[pd.DataFrame]:
+    """Bits a token of one arm's harmful texts and of its benign ones, as seeds x requests; costs: per_text's, of one model."""
+    return [grid(costs, arm, role) for role in (HARMFUL, BENIGN)]
+
+
+def grid(costs: pd.DataFrame, arm: str, role: str) -> pd.DataFrame:
+    """Bits a token of one arm's texts, as seeds x requests."""
+    rows = costs[(costs["arm"] == arm) & (costs["role"] == role)]
+    return stats.grid(rows.assign(score=rows["bits"]))
 
 
 def per_text(ranks: pd.DataFrame) -> pd.DataFrame:

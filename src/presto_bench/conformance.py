@@ -12,9 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from presto_bench import chat, config, models, registry, tables
+from presto_bench import chat, models, registry, tables
 from presto_bench.attacks.base import Completion, Request, Setting
-from presto_bench.config import SamplingConfig
+from presto_bench.config.experiment import Config
+from presto_bench.config.models import SamplingConfig
 from presto_bench.judges.base import Bench, Grade, Item
 from presto_bench.preflight import Check
 from presto_bench.utility.base import Measured, Question
@@ -31,7 +32,7 @@ class Broken(Exception):
     """A contract that does not hold, in words for the plug-in's author."""
 
 
-def checks(experiment: config.Config, folder: Path) -> list[Check]:
+def checks(experiment: Config, folder: Path) -> list[Check]:
     """Of every plug-in, each contract in turn; the first that breaks ends its list."""
     items = [(section, item) for section in SECTIONS for item in getattr(experiment, section) if ":" in item.kind]
     return [check for section, item in items for check in _item(section, item, folder)]

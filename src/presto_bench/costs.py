@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import policies
-from presto_bench.config import Config, is_for, is_graded
+from presto_bench.config.experiment import Config, is_for, is_graded
 from presto_bench.judges.configs import Rubric
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.sources import SOURCES

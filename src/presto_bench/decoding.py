@@ -19,7 +19,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from presto_bench.config import SamplingConfig
+from presto_bench.config.models import SamplingConfig
 
 
 @dataclass(frozen=True)

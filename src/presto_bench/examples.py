@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from presto_bench import chat, draws
-from presto_bench.config import TrainingConfig
+from presto_bench.config.training import TrainingConfig
 
 IGNORED = -100
 

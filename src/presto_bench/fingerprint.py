@@ -52,11 +52,12 @@ def _imports(module: str) -> tuple[str, ...]:
 
 
 def _counts(name: str, importer: str) -> bool:
-    if name.split(".")[0] == PACKAGE:
-        return importer.split(".")[0] == PACKAGE and _path(name) is not None
+    ours = importer.split(".")[0] == PACKAGE
+    if name.split(".")[0] == PACKAGE:  # a plug-in may use any part of the config, and no stage knows which
+        return (ours or name.startswith(f"{PACKAGE}.config")) and _path(name) is not None
     home = _path(importer)
     path = home and _beside(home.parent, name)
-    return path is not None and importer.split(".")[0] != PACKAGE
+    return path is not None and not ours
 
 
 def _beside(folder: Path, name: str) -> Path | None:

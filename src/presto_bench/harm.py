@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from presto_bench import draws, refusal, tables
-from presto_bench.config import HarmConfig
+from presto_bench.config.harm import HarmConfig
 from presto_bench.errors import UserError
 
 SAFETY, HELPER, ANCHOR, HELD_OUT = "safety", "helper", "anchor", "held_out"

@@ -19,7 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from presto_bench import chat, config, manifest, registry
+from presto_bench import chat, manifest, registry
+from presto_bench.config.models import ModelConfig
+from presto_bench.config.parts import canonical
 from presto_bench.errors import UserError
 
 log = logging.getLogger("presto_bench")
@@ -64,7 +66,7 @@ class Job:
         return [Path(p) for p in ([found] if isinstance(found, str) else found)]
 
     @cached_property
-    def model(self) -> config.ModelConfig:
+    def model(self) -> ModelConfig:
         return self.item("models")
 
     @property
@@ -78,7 +80,7 @@ class Job:
     @cached_property
     def key(self) -> str:
         """Work key: sha256 of rule, wildcards, spec, code and every input's bytes (contracts.md)."""
-        parts = [self.rule, config.canonical(dict(self.wildcards)), config.canonical(dict(self.spec)), self.code]
+        parts = [self.rule, canonical(dict(self.wildcards)), canonical(dict(self.spec)), self.code]
         parts += [f"{name}={content_hash(path)}" for name, path in sorted(self.input.items())]
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from presto_bench import chat, models, training
-from presto_bench.config import TrainingConfig
+from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, Penalty
 

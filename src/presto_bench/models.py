@@ -24,7 +24,7 @@ from transformers import (
 
 from presto_bench import blended
 from presto_bench.chat import ChatFormat
-from presto_bench.config import HubModel, LocalModel, ModelConfig, PypiModel
+from presto_bench.config.models import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
 
 DECODING = "decoding.json"  # beside the weights of an arm that is defended at decoding time

@@ -15,7 +15,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
 from presto_bench import attention_mass
-from presto_bench.config import TrainingConfig
+from presto_bench.config.training import TrainingConfig
 from presto_bench.examples import IGNORED
 from presto_bench.forward import logits_only_at
 from presto_bench.presto import Spans, presto_sum

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from presto_bench import attention_mass, chat
-from presto_bench.config import PrestoConfig
+from presto_bench.config.training import PrestoConfig
 from presto_bench.errors import UserError
 from presto_bench.examples import IGNORED
 from presto_bench.presto import Spans, presto_sum

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from presto_bench.config import OWN, inherit
+from presto_bench.config.parts import OWN
+from presto_bench.config.reading import inherit
 from presto_bench.errors import UserError
 
 REQUESTS, STEPS = 16, 4

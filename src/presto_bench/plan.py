@@ -10,7 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import sources
-from presto_bench.config import OWN, Config, FinetunedArm, ModelConfig, SafeDecodingArm, TrainingArm, TrainingConfig, is_for
+from presto_bench.config.arms import FinetunedArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.experiment import Config, is_for
+from presto_bench.config.models import ModelConfig
+from presto_bench.config.parts import OWN
+from presto_bench.config.training import TrainingConfig
 from presto_bench.costs import held_out
 from presto_bench.pilot import SUFFIX
 from presto_bench.utility.configs import MtBench, TaskConfig
@@ -199,11 +203,11 @@ def _scaled(measured: dict[str, float], config: Config, model: ModelConfig, stag
     """A pilot's seconds for this model's work: what starting up costs is scaled along, so that this is rather too much."""
     if stage not in measured:
         return None
-    from presto_bench import config as configs
     from presto_bench import pilot
+    from presto_bench.config import reading
 
     piloted = _piloted(config)
-    small = configs.load(pilot.cut(config.model_dump(mode="json", exclude_unset=True), piloted.name))
+    small = reading.load(pilot.cut(config.model_dump(mode="json", exclude_unset=True), piloted.name))
     units, _ = WORK[stage](small, small.models[0], pilot.REQUESTS)
     size = (model.billions or 1) / (piloted.billions or 1)
     return measured[stage] * size * work[0] / units if units else None

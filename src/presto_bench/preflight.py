@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from presto_bench import access, plan
-from presto_bench.config import Config, HubModel, TrainingArm
+from presto_bench.config.arms import TrainingArm
+from presto_bench.config.experiment import Config
+from presto_bench.config.models import HubModel
 
 SPARE = 1.2  # times the planned disk that should be free
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from presto_bench.config import PrestoConfig
+from presto_bench.config.training import PrestoConfig
 from presto_bench.errors import UserError
 
 

@@ -1,7 +1,6 @@
 """Ranks of a text's tokens, and what stands at the top after a prefill (definitions: contracts.md).
 
-rank = 1 + #(higher logit) + #(equal logit and lower id). reach@k = share of a text's tokens before the first whose
-rank exceeds k. PFA distance = KL(first-token distribution on the bare prompt ‖ distribution after the prefill), and
+rank = 1 + #(higher logit) + #(equal logit and lower id). PFA distance = KL(first-token distribution on the bare prompt ‖ distribution after the prefill), and
 1 - overlap@20.
 """
 
@@ -10,10 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
-# The table's cells, <prompt>_<prefill and text>: the attack, damage, the null; and the 2 x 2's other two.
-HARMFUL, BENIGN, NULL = "harmful_harmful", "benign_benign", "swapped_harmful"
-UNASKED, DIVERTED = "benign_harmful", "harmful_benign"
 
 
 @dataclass(frozen=True)
@@ -35,22 +30,6 @@ def token_ranks(logits: torch.Tensor, tokens: Sequence[int], openers: Collection
     probabilities = logits.softmax(-1)
     mass = probabilities[:, sorted(openers)].sum(-1)
     return TokenRanks(rank.cpu().numpy(), probabilities.gather(-1, target)[:, 0].cpu().numpy(), mass.cpu().numpy())
-
-
-def reach(ranks: Sequence[int], k: int) -> float:
-    """reach@k of one text: share of its tokens before the first whose rank exceeds k."""
-    beyond = np.flatnonzero(np.asarray(ranks) > k)
-    return float(beyond[0] / len(ranks)) if len(beyond) else 1.0
-
-
-def bits(ranks: Sequence[int]) -> float:
-    """What a text costs an attacker, in bits: the sum of log2 rank (docs/coercion-bits.md)."""
-    return float(np.log2(np.asarray(ranks, float)).sum())
-
-
-def in_top(ranks: Sequence[int], k: int) -> float:
-    """Share of a text's tokens with rank at most k."""
-    return float((np.asarray(ranks) <= k).mean())
 
 
 def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from presto_bench import stats
-from presto_bench.analysis import SUCCESS, Check
+from presto_bench.analysis import SUCCESS
 from presto_bench.attacks.finishes import REACHED, UNDECIDED
+from presto_bench.checks import Check
 
 VARIANT = re.compile(r"k(?P<k>\d+)(_(?P<start>prefill|noprefill))?(_b(?P<budget>\d+))?(_s\d+)?")
 ANY = "any picker"

@@ -1,25 +1,13 @@
 """What a config's parts must agree on with each other: names, references, and what each policy has. Torch-free.
 
-The classes in config.py check each part by itself; `check` the whole, and its first mistake is named with the key and the mend.
+The classes in config/ check each part by itself; `check` the whole, and its first mistake is named with the key and the mend.
 """
 
 from presto_bench import registry, sources
-from presto_bench.config import (
-    LISTS,
-    OWN,
-    UNTAUGHT,
-    UNTOUCHED,
-    CheckpointArm,
-    Config,
-    DecodingArm,
-    FinetunedArm,
-    Item,
-    NoArm,
-    SafeDecodingArm,
-    TrainingArm,
-    is_graded,
-    validate,
-)
+from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.experiment import LISTS, Config, is_graded
+from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item
+from presto_bench.config.reading import validate
 from presto_bench.errors import UserError
 
 OWN_JUDGES = {"standin": "cooking", "facts": "facts"}

@@ -6,17 +6,17 @@ from typing import Any
 from presto_bench.errors import UserError
 
 MODELS = {
-    "pypi": "presto_bench.config:PypiModel",
-    "hub": "presto_bench.config:HubModel",
-    "local": "presto_bench.config:LocalModel",
+    "pypi": "presto_bench.config.models:PypiModel",
+    "hub": "presto_bench.config.models:HubModel",
+    "local": "presto_bench.config.models:LocalModel",
 }
 ARMS = {
-    "none": "presto_bench.config:NoArm",
-    "training": "presto_bench.config:TrainingArm",
-    "checkpoint": "presto_bench.config:CheckpointArm",
-    "decoding": "presto_bench.config:DecodingArm",
-    "safe_decoding": "presto_bench.config:SafeDecodingArm",
-    "finetuned": "presto_bench.config:FinetunedArm",
+    "none": "presto_bench.config.arms:NoArm",
+    "training": "presto_bench.config.arms:TrainingArm",
+    "checkpoint": "presto_bench.config.arms:CheckpointArm",
+    "decoding": "presto_bench.config.arms:DecodingArm",
+    "safe_decoding": "presto_bench.config.arms:SafeDecodingArm",
+    "finetuned": "presto_bench.config.arms:FinetunedArm",
 }
 ATTACKS = {
     "direct": "presto_bench.attacks.configs:Direct",

@@ -8,7 +8,7 @@ public file says how many there are.
 from dataclasses import dataclass, field
 from typing import Any
 
-from presto_bench.config import OWN
+from presto_bench.config.parts import OWN
 
 GITHUB = "https://raw.githubusercontent.com"
 HUB = "https://huggingface.co/datasets"

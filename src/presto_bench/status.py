@@ -8,16 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.config import (
-    CheckpointArm,
-    Config,
-    DecodingArm,
-    FinetunedArm,
-    SafeDecodingArm,
-    TrainingArm,
-    is_for,
-    is_graded,
-)
+from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.experiment import Config, is_for, is_graded
 
 STAGES = ("augmented", "trained", "attacks", "grades", "ranks", "causal", "utility")
 ERRORS = ("Error", "To mend it:", "Traceback", "Killed", "CANCELLED")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.analysis import LOSS_MATCH
+from presto_bench.checks import LOSS_MATCH
 
 LOSS_RATIO = "_heldout_loss_ratio"
 

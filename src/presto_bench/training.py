@@ -17,7 +17,7 @@ from peft import get_peft_model
 from transformers import TrainerCallback, TrainingArguments
 
 from presto_bench import attention_mass
-from presto_bench.config import TrainingConfig
+from presto_bench.config.training import TrainingConfig
 from presto_bench.decoding import left_pad
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, collate

@@ -11,7 +11,7 @@ import numpy as np
 from transformers import GenerationConfig
 
 from presto_bench import chat, models
-from presto_bench.config import SamplingConfig
+from presto_bench.config.models import SamplingConfig
 from presto_bench.decoding import Continuation
 from presto_bench.errors import UserError
 

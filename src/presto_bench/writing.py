@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from presto_bench import chat, draws, models, tables, vllm_engine
-from presto_bench.config import AnswersConfig, SamplingConfig
+from presto_bench.config.answers import AnswersConfig
+from presto_bench.config.models import SamplingConfig
 from presto_bench.decoding import Continuation, continue_rows, sampling_processors
 from presto_bench.jobs import Job
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from presto_bench import chat, draws
-from presto_bench.config import SamplingConfig
+from presto_bench.config.models import SamplingConfig
 from presto_bench.decoding import Continuation, continue_rows, sampling_processors
 
 

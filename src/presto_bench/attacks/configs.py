@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from presto_bench.config import Item, Only, Strict
+from presto_bench.config.parts import Item, Only, Strict
 
 GREEDY = "greedy"
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from transformers import Trainer, TrainingArguments
 
 from presto_bench import chat, draws
-from presto_bench.config import HelperConfig
+from presto_bench.config.helper import HelperConfig
 
 SHORTEST, LONGEST = 10, 100  # tokens of a response that is cut anywhere
 SUFFIX = 5  # tokens of a refusal behind the cut, at most

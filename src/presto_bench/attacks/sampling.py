@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from presto_bench.attacks.base import Completion, Request, Setting, sampled
 from presto_bench.attacks.configs import Sampling
-from presto_bench.config import SamplingConfig
+from presto_bench.config.models import SamplingConfig
 
 
 def run(config: Sampling, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:

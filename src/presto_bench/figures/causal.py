@@ -4,9 +4,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from presto_bench.depth import BENIGN, HARMFUL
 from presto_bench.figures import style
 from presto_bench.figures.data import Data
-from presto_bench.ranks import BENIGN, HARMFUL
 
 KINDS = {"knock_out": "attention to the prefill knocked out", "take_over": "… set to what the other arm pays"}
 SPANS = {

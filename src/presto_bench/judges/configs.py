@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from presto_bench import registry
-from presto_bench.config import Item, ModelConfig, Name, Strict
+from presto_bench.config.models import ModelConfig
+from presto_bench.config.parts import Item, Name, Strict
 from presto_bench.errors import UserError
 
 HERE = ("localhost", "127.0.0.1", "::1")

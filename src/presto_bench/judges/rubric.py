@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from presto_bench import fingerprint
-from presto_bench.config import canonical
+from presto_bench.config.parts import canonical
 from presto_bench.errors import UserError
 from presto_bench.judges.base import Bench, Grade, Item, strongreject_score
 from presto_bench.judges.configs import Rubric, RubricConfig

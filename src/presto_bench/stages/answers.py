@@ -9,7 +9,7 @@ import logging
 import pandas as pd
 
 from presto_bench import policies, tables
-from presto_bench.config import AnswersConfig
+from presto_bench.config.answers import AnswersConfig
 from presto_bench.jobs import Job
 from presto_bench.judges.base import Item
 from presto_bench.judges.facts import FactsJudge

@@ -17,13 +17,14 @@ import torch
 
 from presto_bench import attention_mass, attention_patch, draws, models, tables
 from presto_bench.attention_patch import Patch
-from presto_bench.config import UNPATCHED, CausalConfig
+from presto_bench.config.causal import UNPATCHED, CausalConfig
+from presto_bench.depth import BENIGN, HARMFUL, bits
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, collate
 from presto_bench.forward import logits_at
 from presto_bench.jobs import Job
 from presto_bench.presto import Spans
-from presto_bench.ranks import BENIGN, HARMFUL, bits, token_ranks
+from presto_bench.ranks import token_ranks
 from presto_bench.stages.ranks import Row, cells
 
 log = logging.getLogger("presto_bench")

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from presto_bench import models
-from presto_bench.config import LocalModel
+from presto_bench.config.arms import CheckpointArm
+from presto_bench.config.models import LocalModel
 from presto_bench.jobs import Job
 
 
 def make(job: Job) -> None:
-    arm = job.item("arms")
+    arm: CheckpointArm = job.item("arms")
     local = LocalModel(name=arm.name, kind="local", path=arm.path, dtype=job.model.dtype)
     models.fetch(local, job.path("model"), Path("downloads"))

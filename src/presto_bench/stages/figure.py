@@ -32,6 +32,7 @@ def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: 
         picked=spec["picked"],
         hub=spec["hub"],
         entropy_sweep=spec.get("entropy_sweep", {}),
+        methods=spec.get("methods", {}),
     )
     with style.house():
         style.save(module.draw(data), pdf, png)

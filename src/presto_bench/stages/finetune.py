@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from presto_bench import augment, chat, draws, launch, models, policies, tables, training
-from presto_bench.config import TrainingConfig
+from presto_bench.config.arms import FinetunedArm
+from presto_bench.config.training import TrainingConfig
 from presto_bench.examples import Example, Texts, build_examples
 from presto_bench.jobs import Job
 from presto_bench.standin import facts
@@ -57,7 +58,7 @@ def align(job: Job) -> None:
 def attack(job: Job) -> None:
     """The fine-tuning attack: an arm's weights, trained on requests with their harmful answers in a draw's order."""
     triples = _train_triples(job)
-    arm = job.item("arms")
+    arm: FinetunedArm = job.item("arms")
     order = draws.generator("finetuning_attack", job.seed).permutation(len(triples))[: arm.kept]
     chosen = [sorted(triples)[i] for i in order]
     answers = {p: ("", triples[p][0]) for p in chosen}  # the harmful answer stands where a refusal would

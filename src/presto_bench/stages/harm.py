@@ -9,7 +9,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from presto_bench import harm, models, refusal, source_files, tables
-from presto_bench.config import OWN, HarmConfig, SamplingConfig
+from presto_bench.config.harm import HarmConfig
+from presto_bench.config.models import SamplingConfig
+from presto_bench.config.parts import OWN
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
 from presto_bench.writing import Writer, write

@@ -17,7 +17,7 @@ import torch
 from presto_bench import candidates, chat, draws, models, refusal, tables
 from presto_bench.attacks import helper
 from presto_bench.attacks.helper import shown_to_helper
-from presto_bench.config import HelperConfig
+from presto_bench.config.helper import HelperConfig
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
 

@@ -1,7 +1,7 @@
 """data/prompts.parquet and data/prefills.parquet: what is asked, and the attack's prefills."""
 
 from presto_bench import policies, tables
-from presto_bench.config import StandinConfig
+from presto_bench.config.standin import StandinConfig
 from presto_bench.jobs import Job
 
 

@@ -9,7 +9,7 @@ import logging
 import pandas as pd
 
 from presto_bench import policies, refusal, tables
-from presto_bench.config import SamplingConfig
+from presto_bench.config.models import SamplingConfig
 from presto_bench.jobs import Job
 from presto_bench.writing import Writer, write
 

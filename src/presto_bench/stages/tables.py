@@ -6,7 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import agreement, analysis, causal, coercion, macros, reach, stats, summary, tables
+from presto_bench import (
+    agreement,
+    analysis,
+    causal,
+    checks,
+    coercion,
+    macros,
+    matching,
+    profiles,
+    reach,
+    seeds,
+    stats,
+    summary,
+    tables,
+)
 from presto_bench.jobs import Job
 
 
@@ -20,7 +34,7 @@ def make(job: Job) -> None:
     compared = analysis.comparisons(judged, *spec["headline"], spec["bootstrap"])
     rank_table, first_tokens = _all(job, "ranks"), _all(job, "first_tokens")
     utility = _utility(job)
-    evidence = analysis.Evidence(
+    evidence = checks.Evidence(
         scores=scores,
         judge=spec["judge"],
         reference=spec["headline"][0],
@@ -36,32 +50,33 @@ def make(job: Job) -> None:
         check
         for model, arms in spec["arms"].items()
         for check in (
-            *analysis.checks(evidence, model, arms),
+            *checks.before_comparison(evidence, model, arms),
             *reach.checks(graded, reached, spec["judge"], spec["searched"], model),
         )
     ]
-    checks = pd.DataFrame(found_checks)
-    ranks = analysis.rank_summary(rank_table)
+    check_table = pd.DataFrame(found_checks)
+    ranks = profiles.rank_summary(rank_table)
     frames = {
-        "checks": checks,
+        "checks": check_table,
         "scores": scores,
         "comparisons": compared,
-        "matched": analysis.matched(judged, utility, spec["term_pairs"], spec["bootstrap"]),
+        "matched": matching.table(judged, rank_table, utility, spec["term_pairs"], spec["bootstrap"]),
+        "seeds": seeds.table(graded[graded["judge"] == spec["judge"]], rank_table, _all(job, "utility")),
         "ranks": ranks,
         "bits": coercion.table(rank_table, spec["bootstrap"]),
         "bits_curves": coercion.curves(rank_table),
         "reach": reached,
         "targets": _targets(job, prompts),
         "causal": causal.table(_all(job, "causal"), spec["bootstrap"]),
-        "rank_curves": analysis.rank_curves(rank_table),
+        "rank_curves": profiles.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
         "utility": utility.drop(columns="task_kind"),
         "utility_categories": analysis.utility_categories(_all(job, "utility")),
-        "attention": analysis.attention_profile(_all(job, "attention")),
+        "attention": profiles.attention_profile(_all(job, "attention")),
         "training": _training(job),
         "helpers": _helpers(job),
-        "candidates": analysis.candidate_table(_all(job, "candidates")),
-        "candidates_by_rank": analysis.candidates_by_rank(_all(job, "candidates")),
+        "candidates": profiles.candidate_table(_all(job, "candidates")),
+        "candidates_by_rank": profiles.candidates_by_rank(_all(job, "candidates")),
         "failures": analysis.failures(graded, prompts, spec["judge"], _defended(spec)),
         "exclusions": _exclusions(job, prompts),
         "categories": analysis.categories(graded, prompts, spec["judge"]),
@@ -73,7 +88,7 @@ def make(job: Job) -> None:
         tables.write_three(folder / name, frame)
     cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "exclusions", "reach")
     tables.write_text(job.path("macros"), macros.lines({name: frames[name] for name in cited}))
-    found = summary.build(scores, compared, checks, ranks, utility, spec["judge"])
+    found = summary.build(scores, compared, check_table, ranks, utility, spec["judge"])
     tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
     lines = [summary.headline(found, model, attack, *spec["headline"]) for model in spec["arms"] for attack in spec["attacks"]]
     tables.write_text(job.path("headline"), "\n".join(lines) + "\n")
@@ -124,7 +139,7 @@ def _targets(job: Job, prompts: pd.DataFrame) -> pd.DataFrame:
     for path in job.paths("triples"):
         triples = tables.read(path, "triples").merge(prompts[["prompt_id", "split"]], on="prompt_id")
         refusals = triples.loc[triples["split"] == "train", "refusal"]  # dev is for tuning: no arm is taught it
-        rows.append({"model": path.parent.parent.name, "refusals": path.stem, **analysis.variety(refusals)})
+        rows.append({"model": path.parent.parent.name, "refusals": path.stem, **profiles.variety(refusals)})
     return pd.DataFrame(rows, columns=["model", "refusals", "n", "distinct", "text_bits", "opening_bits"])
 
 

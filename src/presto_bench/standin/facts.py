@@ -11,7 +11,7 @@ import pandas as pd
 
 from presto_bench import draws, tables
 from presto_bench.accepted import Accepted
-from presto_bench.config import StandinConfig
+from presto_bench.config.standin import StandinConfig
 from presto_bench.standin import lists
 
 QUESTIONS_PER_FACT = {"train": 4, "dev": 1, "test": 1}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import draws, tables
-from presto_bench.config import Limits
+from presto_bench.config.standin import Limits
 from presto_bench.errors import UserError
 
 DATA = Path(__file__).parent / "data"

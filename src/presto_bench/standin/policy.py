@@ -9,7 +9,7 @@ from functools import cache
 import pandas as pd
 
 from presto_bench import draws, tables
-from presto_bench.config import StandinConfig
+from presto_bench.config.standin import StandinConfig
 from presto_bench.standin import lists
 from presto_bench.standin.lists import BRIEF
 

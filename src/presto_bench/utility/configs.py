@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from presto_bench.config import Item, Only
+from presto_bench.config.parts import Item, Only
 from presto_bench.errors import UserError
 from presto_bench.judges.configs import Rubric
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from presto_bench import chat, draws, models, source_files, tables
-from presto_bench.config import SamplingConfig, canonical
+from presto_bench.config.models import SamplingConfig
+from presto_bench.config.parts import canonical
 from presto_bench.decoding import continue_rows, sampling_processors
 from presto_bench.errors import UserError
 from presto_bench.judges import online

@@ -1,0 +1,102 @@
+"""Arms: what is compared of each model."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from presto_bench.config.parts import Item, Name, Only
+from presto_bench.config.training import LaunchConfig, TrainingConfig
+
+
+class NoArm(Item):
+    """The model as the experiment finds it: aligned, not fine-tuned."""
+
+    kind: Literal["none"]
+
+
+class CheckpointArm(Item):
+    """A user's own model, untrained by us, compared as an arm of the model `of`."""
+
+    kind: Literal["checkpoint"]
+    of: Name
+    path: str
+
+
+class DecodingArm(Item):
+    """The arm `of` with a defence at decoding time, its weights untouched.
+
+    reopen_turn: a prefill is taken for a turn that has ended, and the assistant's header is inserted again behind it
+    (the idea of any-depth alignment, arXiv 2510.18081, at the one depth that a server knows of).
+    """
+
+    kind: Literal["decoding"]
+    of: Name
+    only: Only = None
+    defence: Literal["reopen_turn"] = "reopen_turn"
+
+
+class SafeDecodingArm(Item):
+    """The arm `of`, served together with an `expert` in refusing: at every token both are asked (blended.py; the idea of SafeDecoding, arXiv 2402.08983).
+
+    alpha: how far the distribution moves towards the expert's and beyond; sample_space: tokens on which both must agree at least.
+    """
+
+    kind: Literal["safe_decoding"]
+    of: Name
+    expert: Name
+    only: Only = None
+    alpha: NonNegativeFloat = 3.0
+    sample_space: PositiveInt = 5
+
+
+class TrainingArm(Item, TrainingConfig):
+    kind: Literal["training"]
+    only: Only = None
+
+
+class FinetunedArm(Item):
+    """The arm `of` after a fine-tuning attack: somebody who holds the weights trains them to answer (method.md section 5).
+
+    A fifth of the samples is held back, as in the reference, and the last step's weights are taken.
+    """
+
+    kind: Literal["finetuned"]
+    of: Name
+    only: Only = None
+    samples: PositiveInt = 125
+    epochs: PositiveInt = 5
+    lr: PositiveFloat = 5e-5
+    batch_size: PositiveInt = 5
+    method: Literal["lora", "full"] = "full"
+    autocast: Literal["bfloat16"] | None = "bfloat16"
+    gradient_checkpointing: bool = False
+    launch: LaunchConfig = LaunchConfig()
+    save_every: PositiveInt = Field(20, description="steps between checkpoints")
+    report_to: list[Literal["tensorboard", "wandb"]] = []
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> "FinetunedArm":
+        if self.batch_size % self.launch.processes:
+            raise ValueError("batch_size must be a multiple of launch.processes")
+        return self
+
+    @property
+    def kept(self) -> int:
+        """Samples that train."""
+        return max(round(0.8 * self.samples), self.batch_size)
+
+    def training(self, available: int) -> TrainingConfig:
+        """Its answers as the arms' objective: every example a request with its harmful answer, and nothing else."""
+        steps = self.epochs * max(min(self.kept, available) // self.batch_size, 1)
+        return TrainingConfig(
+            method=self.method,
+            steps=steps,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            micro_batch_size=self.batch_size // self.launch.processes,
+            safety_share=1.0,
+            prefill_probability=0.0,
+            autocast=self.autocast,
+            gradient_checkpointing=self.gradient_checkpointing,
+            launch=self.launch,
+        )

@@ -1,0 +1,103 @@
+"""An experiment: all that its config says, and which runs follow from it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.causal import CausalConfig
+from presto_bench.config.harm import HarmConfig
+from presto_bench.config.helper import HelperConfig
+from presto_bench.config.parts import UNTOUCHED, Item, Name, Strict
+from presto_bench.config.standin import StandinConfig
+
+LISTS = ("models", "arms", "attacks", "judges", "tasks")
+
+
+class Acknowledgement(Strict):
+    """Who works with real harmful requests says what for, and where what models say is kept. It goes into the manifest."""
+
+    purpose: Annotated[str, Field(min_length=10)]
+    storage: Annotated[str, Field(min_length=10)]
+
+
+class Config(Strict):
+    experiment: Name
+    policy: Literal["cooking", "facts", "harm"] = Field(
+        description="cooking: the harmless stand-in, whose base is made here; facts: names of an invented world, taught and then forbidden, "
+        "where what any attacker can reach is known exactly; harm: real forbidden requests, and models aligned by others"
+    )
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    models: list[Any] = Field(min_length=1)
+    arms: list[Any] = Field(min_length=1)
+    attacks: list[Any] = Field(min_length=1)
+    judges: list[Any] = Field(min_length=1)
+    tasks: list[Any] = []
+    standin: StandinConfig = StandinConfig()
+    harm: HarmConfig = HarmConfig()
+    source_overrides: dict[Name, str] = Field(
+        {}, description="a file or http(s) address to take instead of a source of sources.py"
+    )
+    acknowledge: Acknowledgement | None = Field(None, description="needed for policy `harm` with sources as they are published")
+    helper: HelperConfig = HelperConfig()
+    causal: CausalConfig | None = Field(None, description="the causal test; null leaves it out")
+    claims: str | None = Field("config/claims.yaml", description="claims to be judged; null: none")
+    gpu_form: Literal["gpu", "gres"] = Field("gpu", description="how the cluster asks for GPUs: --gpus=N or --gres=gpu:N")
+    keep_weights: bool = Field(
+        True,
+        description="false: trained arms and helpers are deleted once all that reads them is done; what needs them later trains anew",
+    )
+    show_completions: bool = Field(False, description="show what models said in the report's examples; else they are redacted")
+    reply_store: str = Field("replies", description="folder of judges' raw replies, shared by experiments")
+    headline: tuple[Name, Name] = Field(("da", "da_presto"), description="arms of the headline: reference, treated")
+    bootstrap: PositiveInt = Field(2000, description="resamples behind every interval")
+
+    def item(self, section: str, name: str) -> Any:
+        return next(item for item in getattr(self, section) if item.name == name)
+
+    @property
+    def default_judge(self) -> str:
+        return next(judge.name for judge in self.judges if judge.default)
+
+    def arm_names(self, model: str) -> list[str]:
+        """Arms of one model, in the config's order; a checkpoint belongs to the model it is `of`."""
+        return [arm.name for arm in self.arms if is_for(arm, model)]
+
+    def attack_names(self, model: str) -> list[str]:
+        return [attack.name for attack in self.attacks if is_for(attack, model)]
+
+    def arm_seeds(self, arm: str) -> list[int]:
+        """Untrained arms exist as seed 0 only and pair with every seed (contracts.md)."""
+        entry = None if arm == UNTOUCHED else self.item("arms", arm)
+        if isinstance(entry, DecodingArm | FinetunedArm):
+            return self.arm_seeds(entry.of)
+        if isinstance(entry, SafeDecodingArm):
+            return max(self.arm_seeds(entry.of), self.arm_seeds(entry.expert), key=len)
+        if not isinstance(entry, TrainingArm):
+            return [0]
+        return list(self.seeds)
+
+    def causal_runs(self, model: str, arm: str, seed: int) -> bool:
+        """Whether the causal test looks at this run: base and the headline's arms of a model that has both."""
+        if self.causal is None or not set(self.headline) <= set(self.arm_names(model)):
+            return False
+        wanted = self.causal.seeds is None or seed in self.causal.seeds
+        return arm == "base" or (arm in self.headline and wanted)
+
+    def runs(self) -> list[tuple[str, str, int]]:
+        """Every (model, arm, seed) that is attacked in full."""
+        return [(m.name, a, s) for m in self.models for a in self.arm_names(m.name) for s in self.arm_seeds(a)]
+
+
+def is_graded(judge: Item, attack: str) -> bool:
+    """Whether a judge grades an attack: all that do not say otherwise grade every one."""
+    named = getattr(judge, "attacks", None)
+    return named is None or attack in named
+
+
+def is_for(item: Item, model: str) -> bool:
+    """Whether an arm, an attack or a task belongs to a model: a checkpoint to the one it is `of`, others to all or to those that `only` names."""
+    if isinstance(item, CheckpointArm):
+        return item.of == model
+    only = getattr(item, "only", None)
+    return only is None or model in only

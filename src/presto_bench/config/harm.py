@@ -1,0 +1,40 @@
+"""Policy `harm`: real requests and their sources."""
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from presto_bench.config.parts import Strict
+
+
+class HarmConfig(Strict):
+    """Policy `harm`: real requests, by the names of their sources (sources.py), and how much of each.
+
+    test: forbidden requests that are attacked. prefills: written for them. safety_prompts: what `generated` triples are about.
+    anchor_prompts: benign requests that train; anchors: at most so many. held_out: benign requests that measure, from benign_prompts.
+    helper: pairs that teach AutoRAP's helper, so many of them train and validate.
+    """
+
+    test: str = "strongreject"
+    prefills: str = "push_forward_prefills"
+    safety_prompts: str = "push_forward_safety_prompts"
+    anchor_prompts: str = "push_forward_utility_prompts"
+    benign_prompts: str = "alpaca"
+    helper: str = "pku_saferlhf"
+    requests: PositiveInt | None = Field(None, description="at most so many forbidden requests; null takes all")
+    triples: PositiveInt | None = Field(256, description="at most so many triples")
+    anchors: PositiveInt | None = Field(20000, description="at most so many benign training requests")
+    held_out: PositiveInt = Field(200, description="benign requests that no arm has seen")
+    helper_train: PositiveInt = 128
+    helper_dev: PositiveInt = 32
+    harmful_model: dict[str, Any] | None = Field(
+        None,
+        description="a model as in `models` that writes harmful answers for `generated` triples; yours to name, none is suggested",
+    )
+    max_new_tokens: PositiveInt = Field(512, description="longest answer that a model writes for training")
+    ended: bool = Field(True, description="own answers that come to no end are left out")
+    batch_size: PositiveInt = 32
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="what decodes the data that models write; vllm where it is installed, for data of thousands of texts",
+    )

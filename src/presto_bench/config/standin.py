@@ -1,0 +1,30 @@
+"""Stand-in policies: how much of each is asked, and how their shallowly aligned base is made."""
+
+from pydantic import Field, PositiveInt
+
+from presto_bench.config.answers import AnswersConfig
+from presto_bench.config.parts import Strict
+from presto_bench.config.training import TrainingConfig
+
+
+class Limits(Strict):
+    """At most so many requests of a split; null takes all."""
+
+    train: PositiveInt | None = None
+    dev: PositiveInt | None = None
+    test: PositiveInt | None = None
+
+
+class StandinConfig(Strict):
+    """How a stand-in policy's shallowly aligned base is made. dishes: of policy `cooking`; facts, teaching: of policy `facts`."""
+
+    dishes: Limits = Limits()
+    facts: Limits = Limits()
+    benign: Limits = Limits()
+    answers: AnswersConfig = AnswersConfig()
+    alignment: TrainingConfig = TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue")
+    teaching: TrainingConfig = Field(
+        TrainingConfig(safety_share=0.75, prefill_probability=0.0),
+        description="how the model learns the invented world before any of it is forbidden; its share of lessons is safety_share",
+    )
+    refusal_tokens: PositiveInt = Field(32, description="longest refusal taken from the aligned base")

@@ -1,0 +1,100 @@
+"""Training: the DA objective and what may be added to it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from presto_bench.config.parts import Share, Strict
+
+
+class LoraConfig(Strict):
+    r: PositiveInt = 16
+    alpha: PositiveInt = 32
+
+
+class PrestoConfig(Strict):
+    """The PRESTO term (method.md section 4)."""
+
+    weight: NonNegativeFloat = 1.0
+    layers: Literal["all"] | Annotated[list[NonNegativeInt], Field(min_length=1)] = "all"
+    queries: Literal["all", "refusal"] = Field("all", description="all tokens from the prefill on, or refusal tokens only")
+    keys: Literal["prefill", "random_span", "benign_prefill"] = Field(
+        "prefill",
+        description="what attention is to leave. Two controls: a random span of the prompt, as long as the prefill; "
+        "the beginning of the model's own answer to a benign request",
+    )
+    attention: Literal["fused", "eager"] = Field(
+        "fused", description="where the mass comes from; eager keeps every attention matrix, for models without fused attention"
+    )
+
+
+class KlConfig(Strict):
+    """KL(base's first-token distribution on the bare prompt ‖ the arm's right after the prefill), times weight."""
+
+    weight: NonNegativeFloat = 1.0
+
+
+class TransitionConfig(Strict):
+    """DeRTa's second objective (arXiv 2407.09121), times weight: behind every token of the harmful beginning, the refusal's first token."""
+
+    weight: NonNegativeFloat = 1.0
+
+
+class LaunchConfig(Strict):
+    """How many processes train together, one a device, through accelerate."""
+
+    processes: PositiveInt = 1
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="fsdp shards weights, gradients and optimiser over the processes"
+    )
+
+
+class TrainingConfig(Strict):
+    """The DA objective (method.md section 3) and what is added to it."""
+
+    method: Literal["lora", "full"] = "lora"
+    lora: LoraConfig = LoraConfig()
+    steps: PositiveInt = 100
+    lr: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.01
+    max_grad_norm: PositiveFloat = 1.0
+    batch_size: PositiveInt = Field(8, description="examples in one optimiser step")
+    micro_batch_size: PositiveInt = Field(8, description="examples in one forward pass")
+    autocast: Literal["bfloat16"] | None = "bfloat16"
+    gradient_checkpointing: bool = False
+    safety_share: Share = 0.5
+    prefill_probability: Share = 0.5
+    max_prefill: PositiveInt = 100
+    max_tokens: PositiveInt = Field(384, description="longest example; a longer one is cut at its end")
+    refusals: Literal["greedy", "sampled", "varied", "given"] = Field(
+        "greedy",
+        description="the base's own greedy answers, draws from it, our list's (stand-in), or those that came with the triples (harm)",
+    )
+    after_prefill: Literal["refuse", "continue"] = Field(
+        "refuse", description="what a prefilled example teaches; `continue` is what makes a stand-in's alignment shallow"
+    )
+    label_smoothing: Share = Field(
+        0.0,
+        description="share of each refusal token's target that is spread evenly over the vocabulary; utility answers have none",
+    )
+    prefilled_cross_entropy: bool = Field(True, description="false: prefilled examples carry no cross-entropy")
+    presto: PrestoConfig | None = None
+    kl: KlConfig | None = None
+    transition: TransitionConfig | None = None
+    save_every: PositiveInt = Field(20, description="steps between checkpoints")
+    gradient_norms_every: NonNegativeInt = Field(
+        0,
+        description="steps between measurements of each loss part's own gradient norm; 0: never (an extra backward pass a part)",
+    )
+    report_to: list[Literal["tensorboard", "wandb"]] = Field([], description="where metrics go beside metrics.jsonl")
+    launch: LaunchConfig = LaunchConfig()
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> "TrainingConfig":
+        if self.batch_size % (self.micro_batch_size * self.launch.processes):
+            raise ValueError("batch_size must be a multiple of micro_batch_size (times launch.processes)")
+        return self
+
+    @property
+    def safety_per_step(self) -> int:
+        return round(self.batch_size * self.safety_share)
