@@ -213,14 +213,15 @@ def matched(found: list[dict], model: str) -> list[str]:
         [
             label(row["reference"]),
             label(row["treated"]),
-            f"{row['loss_ratio']:.2f}",
+            f"{row['loss_ratio']:.2f} [{row['loss_low']:.2f}, {row['loss_high']:.2f}]",
             f"{row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]",
         ]
         for row in found
         if (row["model"], row["endpoint"]) == (model, "net_bits")
     ]
     return _grid(
-        ["without PRESTO's term", "with it", "its held-out loss over the other's", "net bits a token gained [95 %]"], rows
+        ["without PRESTO's term", "with it", "its held-out loss over the other's [95 %]", "net bits a token gained [95 %]"],
+        rows,
     )
 
 

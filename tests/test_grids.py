@@ -24,12 +24,14 @@ def test_a_pair_shows_its_gain_in_bits_and_nothing_of_its_scores(grids):
         "reference": "da",
         "treated": "presto_weak",
         "loss_ratio": 1.04,
+        "loss_low": 1.01,
+        "loss_high": 1.08,
         "value": 2.0,
         "low": 1.0,
         "high": 3.0,
     }
     lines = grids.matched([pair | {"endpoint": "net_bits"}, pair | {"endpoint": "score"}], "m")
-    assert lines[2:] == ["| DA | presto_weak | 1.04 | +2.00 [+1.00, +3.00] |"]
+    assert lines[2:] == ["| DA | presto_weak | 1.04 [1.01, 1.08] | +2.00 [+1.00, +3.00] |"]
 
 
 def test_arms_stand_in_the_order_of_their_price_and_one_without_a_price_is_left_out(grids):

@@ -14,9 +14,14 @@ PRICES = {"da": 1.0, "da_heavy": 1.3, "da_presto": 1.4}
 SCORES = {"da": 0.5, "da_heavy": 0.3, "da_presto": 0.2}
 
 
-def priced(losses):
+def priced(losses, spread=0.0, items=20, task="heldout"):
+    """Every item of the held-out answers loses what its arm loses, give or take what all arms find hard in it alike."""
+    hard = np.random.default_rng(0).uniform(1 - spread, 1 + spread, items)
+    fixed = {"model": "m", "seed": 0, "task": task, "category": "all"}
     rows = [
-        {"model": "m", "arm": arm, "task": "heldout", "task_kind": "answer_loss", "mean": loss} for arm, loss in losses.items()
+        fixed | {"arm": arm, "prompt_id": f"h{i}", "value": loss * hard[i], "weight": 10.0 + i}
+        for arm, loss in losses.items()
+        for i in range(items)
     ]
     return pd.DataFrame(rows)
 
@@ -89,15 +94,33 @@ def test_each_model_has_its_own_bits_with_an_interval_over_requests_and_seeds():
 
 def test_losses_of_two_tasks_are_no_price():
     prices = priced(PRICES | {"da_heavy": float("nan")})
-    other = priced({"da_heavy": 1.3}).assign(task="other")
-    assert matching.same_price(pd.concat([prices, other]), PAIRS) == []
+    assert matching.same_price(pd.concat([prices, priced({"da_heavy": 1.3}, task="other")]), PAIRS, 10) == []
+
+
+def test_each_model_has_the_first_task_that_is_its_own_as_its_price():
+    """Two models whose tasks have different names."""
+    losses = {"da": 1.0, "da_presto": 1.05}
+    prices = pd.concat([priced(losses), priced(losses, task="other").assign(model="n")])
+    assert [pair.model for pair in matching.same_price(prices, [("da", "da_presto")], 10)] == ["m", "n"]
+
+
+def test_the_price_has_an_interval_of_its_own_and_what_is_hard_for_both_arms_does_not_widen_it():
+    """Items scatter by half; every item costs the second arm 5 % more. Where one arm's items scatter by themselves, the ratio is uncertain."""
+    losses = priced({"da": 1.0, "da_presto": 1.05}, spread=0.5)
+    (pair,) = matching.same_price(losses, [("da", "da_presto")], 300)
+    assert (pair.loss_ratio, pair.loss_low, pair.loss_high) == pytest.approx((1.05, 1.05, 1.05))
+    alone = losses["arm"] == "da_presto"
+    losses.loc[alone, "value"] = losses.loc[alone, "value"].to_numpy()[::-1]
+    (pair,) = matching.same_price(losses.assign(weight=1.0), [("da", "da_presto")], 300)
+    assert pair.loss_low < 1 < pair.loss_ratio < 1.1 < pair.loss_high
 
 
 @given(st.floats(0.5, 3), st.floats(0.5, 3))
 def test_prices_are_compared_as_ratios_whichever_arm_costs_more(first, second):
     one, other = (
-        matching.same_price(priced({"da": a, "da_presto": b}), [("da", "da_presto")])
+        matching.same_price(priced({"da": a, "da_presto": b}), [("da", "da_presto")], 5)
         for a, b in ((first, second), (second, first))
     )
     assert bool(one) == bool(other) == bool(max(first, second) / min(first, second) <= matching.LOSS_MATCH)
     assert [pair.loss_ratio for pair in one] == pytest.approx([1 / pair.loss_ratio for pair in other])
+    assert [pair.loss_low for pair in one] == pytest.approx([1 / pair.loss_high for pair in other])

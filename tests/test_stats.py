@@ -83,6 +83,28 @@ def test_a_weighted_mean_by_hand_and_no_wider_than_its_values():
     assert found.value == pytest.approx(1.75)
 
 
+def weighted(values, weights):
+    return stats.Weighted(grid(values), grid(weights))
+
+
+def test_a_ratio_of_weighted_means_by_hand():
+    """(3 * 1 + 1 * 5) / 4 = 2 over (3 * 1 + 1 * 1) / 4 = 1; an item that one side lacks counts on neither, with its weight."""
+    first = weighted([1.0, 5.0, 9.0], [3.0, 1.0, 7.0])
+    second = weighted([1.0, 1.0, np.nan], [3.0, 1.0, 7.0])
+    assert stats.weighted_ratio_interval(first, second, 100).value == pytest.approx(2)
+    assert stats.weighted_ratio_interval(second, first, 100).value == pytest.approx(1 / 2)
+    assert stats.weighted_ratio_interval(first, second, 100).n == 2
+
+
+@given(st.lists(st.floats(0.5, 5), min_size=2, max_size=20), st.floats(0.5, 2))
+def test_a_side_that_is_the_other_times_a_factor_has_that_factor_without_a_doubt(values, factor):
+    """Paired: what both sides find hard in a request is no uncertainty, however much it is."""
+    weights = list(range(1, len(values) + 1))
+    first, second = weighted([value * factor for value in values], weights), weighted(values, weights)
+    found = stats.weighted_ratio_interval(first, second, 50)
+    assert (found.value, found.low, found.high) == pytest.approx((factor, factor, factor))
+
+
 def test_the_seed_level_test_by_hand():
     """Three seeds alike: only all plus and all minus are as far out, 2 of 8. 0.3, 0.1, -0.1: only the two sums of 0.1 are nearer, 6 of 8."""
     assert stats.sign_flip(np.array([0.1, 0.1, 0.1])) == pytest.approx(2 / 8)

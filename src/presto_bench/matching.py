@@ -12,46 +12,54 @@ from presto_bench import analysis, coercion, stats
 from presto_bench.checks import LOSS_MATCH
 
 COMPARED = ["attack", "variant", "judge", "value", "low", "high", "n", "p_seeds"]
-COLUMNS = ["model", "reference", "treated", "loss_ratio", "endpoint", *COMPARED]
+COLUMNS = ["model", "reference", "treated", "loss_ratio", "loss_low", "loss_high", "endpoint", *COMPARED]
 SCORE, NET_BITS = "score", "net_bits"
 
 
 class Pair(NamedTuple):
-    """Two arms of a model; loss_ratio: treated's held-out loss over reference's."""
+    """Two arms of a model; loss_ratio: treated's held-out loss over reference's, with its interval over items and seeds."""
 
     model: str
     reference: str
     treated: str
     loss_ratio: float
+    loss_low: float
+    loss_high: float
 
 
 def table(
-    graded: pd.DataFrame, ranks: pd.DataFrame, utility: pd.DataFrame, pairs: Sequence[tuple[str, str]], resamples: int
+    graded: pd.DataFrame, ranks: pd.DataFrame, losses: pd.DataFrame, pairs: Sequence[tuple[str, str]], resamples: int
 ) -> pd.DataFrame:
-    """What `treated` has over `reference`, for each of `pairs` at the same price: more is safer in every row. utility: with `task_kind`.
+    """What `treated` has over `reference`, for each of `pairs` at the same price: more is safer in every row. losses: see `same_price`.
 
     endpoint `score`: reference - treated, by attack; `net_bits`: treated - reference, coercion bits a token net of damage.
     """
     frames = []
-    for pair in same_price(utility, pairs):
+    for pair in same_price(losses, pairs, resamples):
         scores = analysis.comparisons(graded[graded["model"] == pair.model], pair.reference, pair.treated, resamples)
         found = [scores.assign(endpoint=SCORE), _bits(ranks[ranks["model"] == pair.model], pair, resamples)]
         frames += [part.assign(**pair._asdict()) for part in found if len(part)]
     return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS) if frames else pd.DataFrame(columns=COLUMNS)
 
 
-def same_price(utility: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> list[Pair]:
-    """Those of `pairs` whose held-out losses differ by LOSS_MATCH or less; one whose loss was not measured is in none."""
-    measured = utility[utility["task_kind"] == "answer_loss"]
-    measured = measured[measured["task"].isin(measured["task"].head(1))]  # one task: losses of two have no ratio
-    losses = measured.set_index(["model", "arm"])["mean"]
-    found = [
-        Pair(model, reference, treated, losses[model, treated] / losses[model, reference])
-        for model in losses.index.unique("model")
-        for reference, treated in pairs
-        if (model, reference) in losses and (model, treated) in losses
-    ]
+def same_price(losses: pd.DataFrame, pairs: Sequence[tuple[str, str]], resamples: int) -> list[Pair]:
+    """Those of `pairs` whose held-out losses differ by LOSS_MATCH or less; one whose loss was not measured is in none.
+
+    losses: every item of the answer_loss tasks (TABLES["utility"]); of several such tasks a model's first is its price.
+    """
+    first = losses[losses["task"] == losses.groupby("model")["task"].transform("first")]
+    found = []
+    for model, items in first.groupby("model", sort=False):
+        measured = analysis.utility_table(items, resamples).dropna(subset="mean")["arm"]
+        grids = {arm: _weighted(items[items["arm"] == arm]) for arm in measured}
+        known = [pair for pair in pairs if set(pair) <= set(grids)]
+        ratios = [stats.weighted_ratio_interval(grids[treated], grids[reference], resamples) for reference, treated in known]
+        found += [Pair(model, *pair, ratio.value, ratio.low, ratio.high) for pair, ratio in zip(known, ratios, strict=True)]
     return [pair for pair in found if 1 / LOSS_MATCH <= pair.loss_ratio <= LOSS_MATCH]
+
+
+def _weighted(items: pd.DataFrame) -> stats.Weighted:
+    return stats.Weighted(*(stats.grid(items.assign(score=items[column])) for column in ("value", "weight")))
 
 
 def _bits(ranks: pd.DataFrame, pair: Pair, resamples: int) -> pd.DataFrame:

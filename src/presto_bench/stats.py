@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,13 @@ class Ratio:
     high: float | None
     n: int
     reason: str | None = None
+
+
+class Weighted(NamedTuple):
+    """Two seeds x requests grids: what was measured (NaN: missing), and what each request weighs."""
+
+    values: pd.DataFrame
+    weights: pd.DataFrame
 
 
 def grid(scores: pd.DataFrame) -> pd.DataFrame:
@@ -78,6 +86,15 @@ def weighted_mean_interval(values: pd.DataFrame, weights: pd.DataFrame, resample
     scaled = values * weights
     a, b = _resampled([scaled, weights], resamples)
     return Interval(_mean(scaled) / _mean(weights), *_bounds(a / b), values.shape[1])
+
+
+def weighted_ratio_interval(first: Weighted, second: Weighted, resamples: int) -> Interval:
+    """Weighted mean of `first` over that of `second`, paired by request and seed; a request is resampled with its weights."""
+    totals = _paired(first.values * first.weights, second.values * second.weights)
+    weights = _paired(*(table.weights.where(table.values.notna()) for table in (first, second)))
+    a, b, a_weights, b_weights = _resampled([*totals, *weights], resamples)
+    means = [_mean(total) / _mean(weight) for total, weight in zip(totals, weights, strict=True)]
+    return Interval(means[0] / means[1], *_bounds((a / a_weights) / (b / b_weights)), totals[0].shape[1])
 
 
 def sign_flip(differences: np.ndarray) -> float:

@@ -60,7 +60,7 @@ def make(job: Job) -> None:
         "checks": check_table,
         "scores": scores,
         "comparisons": compared,
-        "matched": matching.table(judged, rank_table, utility, spec["term_pairs"], spec["bootstrap"]),
+        "matched": matching.table(judged, rank_table, _losses(job), spec["term_pairs"], spec["bootstrap"]),
         "seeds": seeds.table(graded[graded["judge"] == spec["judge"]], rank_table, _all(job, "utility")),
         "ranks": ranks,
         "bits": coercion.table(rank_table, spec["bootstrap"]),
@@ -106,6 +106,12 @@ def _defended(spec: dict[str, Any]) -> list[str]:
 def _utility(job: Job) -> pd.DataFrame:
     found = analysis.utility_table(_all(job, "utility"), job.spec["bootstrap"])
     return found.assign(task_kind=found["task"].map(job.spec["tasks"]))
+
+
+def _losses(job: Job) -> pd.DataFrame:
+    """Every item of the tasks whose value is a held-out loss."""
+    items = _all(job, "utility")
+    return items[items["task"].map(job.spec["tasks"]) == "answer_loss"]
 
 
 def _training(job: Job) -> pd.DataFrame:
