@@ -123,11 +123,15 @@ def utility_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
         missing = len(group) - len(found)
         shown = {"mean": np.nan, "low": np.nan, "high": np.nan}
         if len(found) and not too_many(missing, len(group)):
-            values, weights = (stats.grid(found.assign(score=found[column])) for column in ("value", "weight"))
-            interval = stats.weighted_mean_interval(values, weights, resamples)
+            interval = stats.weighted_mean_interval(*weighted(found), resamples)
             shown = {"mean": interval.value, "low": interval.low, "high": interval.high}
         rows.append({"model": model, "arm": arm, "task": task, **shown, "n": group["prompt_id"].nunique(), "missing": missing})
     return pd.DataFrame(rows, columns=["model", "arm", "task", "mean", "low", "high", "n", "missing"])
+
+
+def weighted(items: pd.DataFrame) -> stats.Weighted:
+    """One arm's items of one task (TABLES["utility"]) as seeds x requests."""
+    return stats.Weighted(*(stats.grid(items.assign(score=items[column])) for column in ("value", "weight")))
 
 
 def utility_categories(table: pd.DataFrame) -> pd.DataFrame:

@@ -51,15 +51,11 @@ def same_price(losses: pd.DataFrame, pairs: Sequence[tuple[str, str]], resamples
     found = []
     for model, items in first.groupby("model", sort=False):
         measured = analysis.utility_table(items, resamples).dropna(subset="mean")["arm"]
-        grids = {arm: _weighted(items[items["arm"] == arm]) for arm in measured}
+        grids = {arm: analysis.weighted(items[items["arm"] == arm]) for arm in measured}
         known = [pair for pair in pairs if set(pair) <= set(grids)]
         ratios = [stats.weighted_ratio_interval(grids[treated], grids[reference], resamples) for reference, treated in known]
         found += [Pair(model, *pair, ratio.value, ratio.low, ratio.high) for pair, ratio in zip(known, ratios, strict=True)]
     return [pair for pair in found if 1 / LOSS_MATCH <= pair.loss_ratio <= LOSS_MATCH]
-
-
-def _weighted(items: pd.DataFrame) -> stats.Weighted:
-    return stats.Weighted(*(stats.grid(items.assign(score=items[column])) for column in ("value", "weight")))
 
 
 def _bits(ranks: pd.DataFrame, pair: Pair, resamples: int) -> pd.DataFrame:
