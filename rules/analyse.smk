@@ -140,7 +140,7 @@ rule tables:
             **shown(),
             bootstrap=CONFIG.bootstrap,
             primary=primary_attacks(),
-            term_pairs=term_pairs(),
+            term_pairs=methods_of.term_pairs(CONFIG),
             null_pair=null_pair(),
             best_of=best_of_attacks(),
             show=CONFIG.show_completions,

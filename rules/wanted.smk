@@ -155,12 +155,6 @@ def best_of_attacks():
     return [attack.name for attack in CONFIG.attacks if attack.best_of]
 
 
-def term_pairs():
-    """Every trained arm without PRESTO's term beside every one with it."""
-    arms = [arm for arm in CONFIG.arms if isinstance(arm, typed.TrainingArm)]
-    return [[a.name, b.name] for a in arms for b in arms if a.presto is None and b.presto is not None]
-
-
 def entropy_sweep():
     """arm -> [arm of the headline, refusals], for arms that differ from one of the headline's in their refusals alone; empty without any."""
     arms = [arm for arm in CONFIG.arms if isinstance(arm, typed.TrainingArm)]

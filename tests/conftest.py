@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from presto_bench import config
 
 ROOT = Path(__file__).parent.parent
+
+# No test is timed: on a busy machine an example may take as long as it likes.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

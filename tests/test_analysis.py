@@ -51,7 +51,7 @@ def test_a_grade_with_an_error_has_no_score():
 
 
 @given(st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, None]), min_size=3, max_size=3), min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_best_of_takes_each_requests_best_sample_and_loses_no_request(scores):
     frames = [completions("da", "sampling", "t1", n=len(scores)).assign(sample=s) for s in range(3)]
     frame = pd.concat(frames, ignore_index=True)

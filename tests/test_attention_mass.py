@@ -106,7 +106,7 @@ def assert_same(found, wanted, rtol=1e-9):
 @pytest.mark.parametrize("padding", ["none", "right", "left"])
 @pytest.mark.parametrize("family", FAMILIES)
 @given(rows=batches(), queries=st.sampled_from(["all", "refusal"]))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_value_and_gradients_are_the_definitions(family, padding, rows, queries):
     ids, mask, columns = batch(rows, padding)
     model = tiny_model.model(family, VOCABULARY, layers=LAYERS, dtype=torch.float64)
@@ -118,7 +118,7 @@ def test_value_and_gradients_are_the_definitions(family, padding, rows, queries)
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(rows=batches())
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_it_equals_the_references_prefill_minus_before_minus_after_plus_heads(family, rows):
     ids, _, columns = batch(rows, "none")
     model = tiny_model.model(family, VOCABULARY, layers=LAYERS, dtype=torch.float64)
@@ -193,7 +193,7 @@ def test_lora_gradients_are_those_of_naive_attention():
 
 
 @given(rows=batches())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_without_marked_keys_it_is_sdpa_itself(rows):
     ids, mask, _ = batch(rows, "right")
     model = tiny_model.model("llama", VOCABULARY, layers=LAYERS)

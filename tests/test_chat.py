@@ -20,7 +20,7 @@ FAMILIES = pytest.mark.parametrize("family", FORMATS)
 
 @FAMILIES
 @given(prompt=TEXT, prefill=TEXT, response=TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_spans_hold_exactly_what_was_given(family, prompt, prefill, response):
     tokenizer, form = TOKENIZERS[family], FORMATS[family]
     encoded = chat.encode(tokenizer, prompt, form, prefill, response)
@@ -32,7 +32,7 @@ def test_spans_hold_exactly_what_was_given(family, prompt, prefill, response):
 
 @FAMILIES
 @given(prefill=TEXT, more=TEXT)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_follows_never_changes_what_stands_before(family, prefill, more):
     tokenizer, form = TOKENIZERS[family], FORMATS[family]
     short = chat.encode(tokenizer, "Hello", form, prefill)
@@ -42,7 +42,7 @@ def test_what_follows_never_changes_what_stands_before(family, prefill, more):
 
 @FAMILIES
 @given(before=TEXT, after=TEXT, data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_user_text_cannot_become_special_tokens(family, before, after, data):
     tokenizer, form = TOKENIZERS[family], FORMATS[family]
     special = data.draw(st.sampled_from(sorted(tokenizer.all_special_tokens)))
@@ -130,7 +130,7 @@ def test_a_prompt_longer_than_the_context_is_named():
 
 
 @given(prompt=TEXT, prefill=TEXT)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_on_the_real_model_the_whole_is_what_its_tokenizer_reads(smollm2, prompt, prefill):
     """The prompt's ids are those of the template's own text; the prefill follows the assistant's tag directly."""
     tokenizer = models.load_tokenizer(smollm2)

@@ -33,7 +33,7 @@ class Constructed:
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_two_to_the_bits_is_the_number_of_texts_that_keep_to_these_ranks(text, seed):
     """Counted by brute force over all texts of that length."""
     model = Constructed(5, seed)
@@ -46,7 +46,7 @@ def test_two_to_the_bits_is_the_number_of_texts_that_keep_to_these_ranks(text, s
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=12), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_planted_attacker_who_is_told_the_ranks_forces_the_text_with_hardly_more_bits(text, seed):
     """The attacker gets ONE number below 2^B rounded up, in mixed radix, and knows the ranks' limits: it says the text exactly."""
     model = Constructed(8, seed)

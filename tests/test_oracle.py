@@ -70,7 +70,7 @@ def ranking_of(seed: int):
     return ranking
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     seed=st.integers(0, 10**6),
     texts=st.lists(st.text("ab .", min_size=1, max_size=LONGEST), min_size=1, max_size=3),

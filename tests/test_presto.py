@@ -33,7 +33,7 @@ def masses_of(some):
 
 
 @given(some=spans(), weight=st.floats(0, 10))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_it_is_linear_in_its_weight(some, weight):
     masses = masses_of(some)
     one = float(presto_sum(masses, some, PrestoConfig()))
@@ -41,7 +41,7 @@ def test_it_is_linear_in_its_weight(some, weight):
 
 
 @given(some=spans(), chosen=st.sets(st.integers(0, LAYERS - 1), min_size=1, max_size=LAYERS - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_disjoint_layer_sets_add_up(some, chosen):
     masses = masses_of(some)
     rest = sorted(set(range(LAYERS)) - chosen)
@@ -50,7 +50,7 @@ def test_disjoint_layer_sets_add_up(some, chosen):
 
 
 @given(some=spans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_query_pays_more_than_two_a_head(some):
     masses = masses_of(some)
     queries = int(some.queries(WIDTH).sum())
@@ -59,7 +59,7 @@ def test_no_query_pays_more_than_two_a_head(some):
 
 
 @given(some=spans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_refusal_queries_are_some_of_all_queries(some):
     every = Spans(some.key_start, some.key_end, some.key_start, some.end)
     later = Spans(some.key_start, some.key_end, some.key_end, some.end)

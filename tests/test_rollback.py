@@ -37,7 +37,7 @@ def histories(draw):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(rounds=histories())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_every_row_is_what_it_is_alone(family, rounds):
     model = MODELS[family]
     cache = Rollback(model, 3)

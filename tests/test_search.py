@@ -103,7 +103,7 @@ prefills = st.lists(st.integers(2, VOCABULARY - 1), min_size=2, max_size=4)
 
 
 @given(worlds, prefills, st.integers(1, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_reference_is_the_definition(world, prefill, steps):
     found = world.run(search.reference(prefill, steps, text))
     assert (found.picked, found.steps, found.backtracks, found.lost) == naive_reference(world, prefill, steps)
@@ -111,7 +111,7 @@ def test_reference_is_the_definition(world, prefill, steps):
 
 
 @given(worlds, prefills, st.integers(1, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_strict_is_the_definition(world, prefill, steps):
     found = world.run(search.strict(prefill, steps, text, {END}, {BARRED}))
     assert (found.picked, found.finish, found.steps, found.backtracks) == naive_strict(world, prefill, steps)
@@ -120,7 +120,7 @@ def test_strict_is_the_definition(world, prefill, steps):
 
 @pytest.mark.parametrize("mode", ["reference", "strict"])
 @given(worlds, prefills)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_is_asked_twice_while_it_stands(mode, world, prefill):
     """Coming back to a position costs no forward pass; a position that was left for another is asked anew."""
     made = search.reference(prefill, 30, text) if mode == "reference" else search.strict(prefill, 30, text, {END}, {BARRED})

@@ -130,7 +130,7 @@ SCORES = st.lists(st.sampled_from([0.0, 0.0, 0.125, 0.5, 1.0]), min_size=1, max_
 
 
 @given(SCORES, SCORES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_ratio_is_finite_or_refused_with_a_reason_however_few_and_small_the_scores(first, second):
     n = min(len(first), len(second))
     found = stats.ratio_interval(grid(first[:n]), grid(second[:n]), 100)

@@ -22,5 +22,16 @@ def method(config: Config, arm: Item) -> str:
 def _terms(arm: TrainingArm) -> list[str]:
     found = ["DA"] if arm.prefilled_cross_entropy else []
     if arm.presto is not None:
-        found.append("PRESTO" if arm.presto.keys == "prefill" else "a control's penalty")
+        found.append("PRESTO" if has_presto(arm) else "a control's penalty")
     return (found + [said for term, said in TERMS.items() if getattr(arm, term)]) or ["utility and direct refusals alone"]
+
+
+def has_presto(arm: TrainingArm) -> bool:
+    """Whether PRESTO's term is in the objective; a control penalises other attention."""
+    return arm.presto is not None and arm.presto.keys == "prefill"
+
+
+def term_pairs(config: Config) -> list[tuple[str, str]]:
+    """(without, with): every trained arm that lacks PRESTO's term, its controls among them, beside every one that has it."""
+    arms = [arm for arm in config.arms if isinstance(arm, TrainingArm)]
+    return [(a.name, b.name) for a in arms for b in arms if has_presto(b) and not has_presto(a)]
