@@ -178,9 +178,23 @@ def test_the_net_of_two_texts_is_a_difference_of_differences():
     assert (row["difference"], row["verdict"]) == (2.0, "supported")
 
 
+def test_a_claim_on_utility_weighs_answers_as_the_tables_do():
+    """A long answer that loses 1 and a short one that loses nothing: a mean of 0.9, and not of a half."""
+    rows = [
+        {"model": "m", "arm": arm, "seed": 0, "task": "heldout", "prompt_id": f"h{i}", "value": 1 + lost, "weight": weight}
+        for arm, losses in {"da": (0, 0), "da_presto": (1, 0)}.items()
+        for i, (lost, weight) in enumerate(zip(losses, (90, 10), strict=True))
+    ]
+    found = evidence(np.full(N, 0.9), np.full(N, 0.1))
+    found = claims.Evidence(found.graded, found.ranks, pd.DataFrame(rows), found.checks)
+    row = verdict(found, claim("higher", 0.05, endpoint={"kind": "utility", "task": "heldout"})).loc["c1"]
+    assert row["difference"] == pytest.approx(0.9)
+
+
 def test_the_shipped_claims_can_be_read_and_a_mistake_in_them_is_named(root, tmp_path):
     shipped = claims.read(root / "config/claims.yaml")
     assert {claim.name for claim in claims.read(root / "config/claims-facts.yaml")} >= {"any_picker", "fact_bits_net"}
+    assert "deeper_than_a_random_span" in {claim.name for claim in claims.read(root / "config/claims-rivals.yaml")}
     assert len({one.name for one in shipped}) == len(shipped) >= 5
     broken = tmp_path / "claims.yaml"
     broken.write_text((root / "config/claims.yaml").read_text().replace("direction: lower", "direction: sideways", 1))

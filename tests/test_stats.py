@@ -96,6 +96,25 @@ def test_a_ratio_of_weighted_means_by_hand():
     assert stats.weighted_ratio_interval(first, second, 100).n == 2
 
 
+def test_a_gain_of_weighted_means_by_hand_over_all_and_seed_by_seed():
+    """Seed 0: (3 * 1 + 1 * 5) / 4 = 2, seed 1: (3 * 3 + 1 * 7) / 4 = 4; against 1 and 1 of equal weights."""
+    treated = stats.Weighted(grid([[1.0, 5.0], [3.0, 7.0]]), grid([[3.0, 1.0], [3.0, 1.0]]))
+    reference = stats.Weighted(grid([[1.0, 1.0], [1.0, 1.0]]), grid([[3.0, 1.0], [3.0, 1.0]]))
+    found = stats.weighted_gain(treated, reference, 200)
+    assert found.value == pytest.approx(2)
+    assert found.seeds == pytest.approx([1, 3])
+    assert found.interval.low < found.value < found.interval.high
+    assert found.n == 2
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=12), st.floats(-2, 2))
+def test_with_equal_weights_a_weighted_gain_is_a_gain(values, shift):
+    treated, reference = grid(values), grid([value - shift for value in values[::-1]])
+    plain, ones = stats.gain(treated, reference, 50), treated * 0 + 1
+    found = stats.weighted_gain(stats.Weighted(treated, ones), stats.Weighted(reference, ones), 50)
+    assert (found.value, *found.draws, *found.seeds) == pytest.approx((plain.value, *plain.draws, *plain.seeds), abs=1e-9)
+
+
 @given(st.lists(st.floats(0.5, 5), min_size=2, max_size=20), st.floats(0.5, 2))
 def test_a_side_that_is_the_other_times_a_factor_has_that_factor_without_a_doubt(values, factor):
     """Paired: what both sides find hard in a request is no uncertainty, however much it is."""

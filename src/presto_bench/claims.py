@@ -44,7 +44,7 @@ class BitsEndpoint(Strict):
 
 
 class UtilityEndpoint(Strict):
-    """A task's mean."""
+    """A task's mean, weighted as in the tables."""
 
     kind: Literal["utility"]
     task: Name
@@ -124,20 +124,19 @@ def _tested(claim: Claim, evidence: Evidence, model: str, resamples: int) -> dic
     found = _difference(claim, evidence, model, resamples)
     if isinstance(found, str):
         return row | nothing | {"why": found, "direction": claim.direction, "minimum": claim.minimum}
-    value, draws, seeds, n = found
-    low, high = np.nanquantile(draws, [0.025, 0.975])
+    interval = found.interval
     line, sign = (-claim.minimum, -1) if claim.direction == "lower" else (claim.minimum, 1)
     sign = -1 if claim.direction == "at_most" else sign
     # How often a resample lies on the wrong side of the line (add one: never 0).
-    p = (1 + int((~(sign * draws > sign * line)).sum())) / (1 + len(draws))
+    p = (1 + int((~(sign * found.draws > sign * line)).sum())) / (1 + len(found.draws))
     measured = {
-        "difference": value,
-        "low": low,
-        "high": high,
+        "difference": interval.value,
+        "low": interval.low,
+        "high": interval.high,
         "p": p,
         "p_holm": np.nan,
-        "p_seeds": stats.sign_flip(seeds),
-        "n": n,
+        "p_seeds": stats.sign_flip(found.seeds),
+        "n": interval.n,
     }
     why = f"checks do not hold: {', '.join(failed)}" if failed else ""
     if failed:
@@ -171,17 +170,15 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def _difference(
-    claim: Claim, evidence: Evidence, model: str, resamples: int
-) -> tuple[float, np.ndarray, np.ndarray, int] | str:
-    """treated - reference: the mean, its resamples, each training seed's own, and how many requests; or why there is none."""
+def _difference(claim: Claim, evidence: Evidence, model: str, resamples: int) -> stats.Gain | str:
+    """treated - reference; or why there is none."""
     endpoint = claim.endpoint
-    grids: Callable[[str], list[pd.DataFrame]]
+    grids: Callable[[str], Sequence[pd.DataFrame]]
     match endpoint:
         case ScoreEndpoint():
             grids = lambda arm: [_scores(evidence.graded, model, arm, endpoint)]  # noqa: E731
         case UtilityEndpoint():
-            grids = lambda arm: [_utility(evidence.utility, model, arm, endpoint.task)]  # noqa: E731
+            grids = lambda arm: _utility(evidence.utility, model, arm, endpoint.task)  # noqa: E731
         case BitsEndpoint():
             costs = coercion.per_text(evidence.ranks[evidence.ranks["model"] == model])
             roles = ROLES[endpoint.what]
@@ -192,12 +189,13 @@ def _difference(
     missing = [int(grid.isna().to_numpy().sum()) for grid in (*treated, *reference)]
     if any(analysis.too_many(n, grid.size) for n, grid in zip(missing, (*treated, *reference), strict=True)):
         return f"too many grades are missing ({sum(missing)})"
-    if len(treated) == 2:
-        gain = coercion.net_gain(treated, reference, resamples)
-        return gain.value, gain.draws, gain.seeds, gain.n
-    value, draws = stats.difference_draws(treated[0], reference[0], resamples)
-    seeds, n = stats.seed_differences(treated[0], reference[0]), stats.paired_differences(treated[0], reference[0]).shape[1]
-    return value, draws, seeds, n
+    match endpoint:
+        case UtilityEndpoint():
+            return stats.weighted_gain(treated, reference, resamples)
+        case BitsEndpoint(what="net_of_damage"):
+            return coercion.net_gain(treated, reference, resamples)
+        case _:
+            return stats.gain(treated[0], reference[0], resamples)
 
 
 def _scores(graded: pd.DataFrame, model: str, arm: str, endpoint: ScoreEndpoint) -> pd.DataFrame:
@@ -207,6 +205,5 @@ def _scores(graded: pd.DataFrame, model: str, arm: str, endpoint: ScoreEndpoint)
     return stats.grid(rows[rows["variant"] == wanted])
 
 
-def _utility(utility: pd.DataFrame, model: str, arm: str, task: str) -> pd.DataFrame:
-    rows = utility[(utility["model"] == model) & (utility["arm"] == arm) & (utility["task"] == task)]
-    return stats.grid(rows.assign(score=rows["value"]))
+def _utility(utility: pd.DataFrame, model: str, arm: str, task: str) -> stats.Weighted:
+    return analysis.weighted(utility[(utility["model"] == model) & (utility["arm"] == arm) & (utility["task"] == task)])

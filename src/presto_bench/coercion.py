@@ -7,7 +7,6 @@ dish (what a text costs that nothing calls for).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -80,30 +79,16 @@ def _interaction(grids: dict[str, pd.DataFrame], resamples: int) -> stats.Interv
 
 
 def _interval(values: np.ndarray, n: int) -> stats.Interval:
-    low, high = np.nanquantile(values[1:], [0.025, 0.975])
-    return stats.Interval(float(values[0]), float(low), float(high), n)
+    """values: the mean and then its resamples."""
+    return stats.of_draws(float(values[0]), values[1:], n)
 
 
-@dataclass(frozen=True)
-class Gain:
-    """By how much one arm's net bits a token exceed another's. draws: its resamples; seeds: each training seed's own; n: requests."""
-
-    value: float
-    draws: np.ndarray
-    seeds: np.ndarray
-    n: int
-
-    @property
-    def interval(self) -> stats.Interval:
-        return _interval(np.concatenate([[self.value], self.draws]), self.n)
-
-
-def net_gain(treated: Sequence[pd.DataFrame], reference: Sequence[pd.DataFrame], resamples: int) -> Gain:
+def net_gain(treated: Sequence[pd.DataFrame], reference: Sequence[pd.DataFrame], resamples: int) -> stats.Gain:
     """What harmful text gained less what benign text gained, from net_grids: a seed is drawn with both of its texts, requests apart."""
     harmful, benign = (stats.paired_differences(t, r) for t, r in zip(treated, reference, strict=True))
     gained, damaged = stats.shared_seed_draws([harmful, benign], resamples)
     seeds = stats.seed_differences(treated[0], reference[0]) - stats.seed_differences(treated[1], reference[1])
-    return Gain(float(gained[0] - damaged[0]), (gained - damaged)[1:], seeds, harmful.shape[1])
+    return stats.Gain(float(gained[0] - damaged[0]), (gained - damaged)[1:], seeds, harmful.shape[1])
 
 
 def net_grids(costs: pd.DataFrame, arm: str) -> list[pd.DataFrame]:

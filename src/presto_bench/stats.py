@@ -35,6 +35,20 @@ class Ratio:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Gain:
+    """What one arm has over another: the mean difference, its resamples, each training seed's own, and how many requests are behind it."""
+
+    value: float
+    draws: np.ndarray
+    seeds: np.ndarray
+    n: int
+
+    @property
+    def interval(self) -> Interval:
+        return of_draws(self.value, self.draws, self.n)
+
+
 class Weighted(NamedTuple):
     """Two seeds x requests grids: what was measured (NaN: missing), and what each request weighs."""
 
@@ -60,11 +74,23 @@ def difference_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: in
     return Interval(_mean(first) - _mean(second), *_bounds(a - b), first.shape[1])
 
 
-def difference_draws(first: pd.DataFrame, second: pd.DataFrame, resamples: int) -> tuple[float, np.ndarray]:
-    """first - second, paired, and its resamples."""
-    first, second = _paired(first, second)
+def of_draws(value: float, draws: np.ndarray, n: int) -> Interval:
+    """A value with the quantiles of its resamples."""
+    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high), n)
+
+
+def gain(treated: pd.DataFrame, reference: pd.DataFrame, resamples: int) -> Gain:
+    """treated - reference, paired as in difference_interval."""
+    first, second = _paired(treated, reference)
     a, b = _resampled([first, second], resamples)
-    return _mean(first) - _mean(second), a - b
+    return Gain(_mean(first) - _mean(second), a - b, seed_differences(treated, reference), first.shape[1])
+
+
+def weighted_gain(treated: Weighted, reference: Weighted, resamples: int) -> Gain:
+    """Weighted mean of treated - that of reference, paired; a request is resampled with its weights."""
+    first, second = _weighted_means_of_pair(treated, reference, resamples)
+    return Gain(first.value - second.value, first.draws - second.draws, first.seeds - second.seeds, first.n)
 
 
 def ratio_interval(first: pd.DataFrame, second: pd.DataFrame, resamples: int) -> Ratio:
@@ -90,11 +116,19 @@ def weighted_mean_interval(values: pd.DataFrame, weights: pd.DataFrame, resample
 
 def weighted_ratio_interval(first: Weighted, second: Weighted, resamples: int) -> Interval:
     """Weighted mean of `first` over that of `second`, paired by request and seed; a request is resampled with its weights."""
+    above, below = _weighted_means_of_pair(first, second, resamples)
+    return Interval(above.value / below.value, *_bounds(above.draws / below.draws), above.n)
+
+
+def _weighted_means_of_pair(first: Weighted, second: Weighted, resamples: int) -> list[Gain]:
+    """Each side's weighted mean, its resamples and each seed's own, over what both have."""
     totals = _paired(first.values * first.weights, second.values * second.weights)
     weights = _paired(*(table.weights.where(table.values.notna()) for table in (first, second)))
-    a, b, a_weights, b_weights = _resampled([*totals, *weights], resamples)
-    means = [_mean(total) / _mean(weight) for total, weight in zip(totals, weights, strict=True)]
-    return Interval(means[0] / means[1], *_bounds((a / a_weights) / (b / b_weights)), totals[0].shape[1])
+    drawn = _resampled([*totals, *weights], resamples)
+    return [
+        Gain(_mean(total) / _mean(weight), a / b, (total.sum(axis=1) / weight.sum(axis=1)).to_numpy(float), total.shape[1])
+        for total, weight, a, b in zip(totals, weights, drawn[:2], drawn[2:], strict=True)
+    ]
 
 
 def sign_flip(differences: np.ndarray) -> float:
