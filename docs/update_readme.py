@@ -1,11 +1,11 @@
 """Copies the numbers and figures of finished runs into docs/ and README: `make readme`. A test compares them.
 
-Each run that lies in results/ has its own section of the page that PAGES names.
+What is committed of each run of RUNS is made anew where it lies in results/, and its sections of the pages from that.
 """
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,16 @@ DEMO_FIGURES = (
 )
 
 
+def answer(committed: dict) -> list[str]:
+    """README's part: how deep each arm is, for how much, and which claims hold."""
+    parts = []
+    for model in committed["summary"]["scores"]:
+        parts += [grids.by_price(committed, model), grids.verdicts(committed["verdicts"], model)]
+    return _apart(parts)
+
+
 def demo(committed: dict) -> list[str]:
-    """README's part about the default experiment."""
+    """demo.md's part: the whole default experiment."""
     summary, parts = committed["summary"], [[f"> {line}" for line in committed["headline"]]]
     for model in summary["scores"]:
         parts += [grids.scores(summary, model), grids.differences(committed, model)]
@@ -59,11 +67,11 @@ def entropy(committed: dict) -> list[str]:
 
 
 def matched(committed: dict) -> list[str]:
-    """evidence.md's part: what each arm's depth costs, and the pairs that cost the same."""
+    """evidence.md's part: what each arm's depth costs, the pairs that cost the same, and the claims about rivals and controls."""
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [grids.by_price(committed, model), grids.matched(committed["matched"], model)]
-        parts += [grids.checks(committed["summary"], model)]
+        parts += [grids.verdicts(committed["verdicts"], model), grids.checks(committed["summary"], model)]
     return _apart(parts)
 
 
@@ -84,43 +92,47 @@ def _apart(parts: list[list[str]]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Page:
-    """A run's section of a page. tables: what it needs of tables/; figures: copied to docs/figures, with this prefix to their names."""
+class Run:
+    """A run and where it is shown. pages: each with what makes its section; tables: what they need of tables/; figures: copied to
+    docs/figures, with this prefix to their names."""
 
     experiment: str
-    page: str
-    lines: Callable[[dict], list[str]]
+    pages: Mapping[str, Callable[[dict], list[str]]]
     tables: tuple[str, ...]
     figures: tuple[str, ...]
     prefix: str = ""
 
     @property
-    def run(self) -> Path:
+    def folder(self) -> Path:
         return ROOT / "results" / self.experiment
 
     @property
+    def name(self) -> str:
+        return "demo" if self.experiment == "standin" else self.experiment
+
+    @property
     def marks(self) -> tuple[str, str]:
-        name = "demo" if self.experiment == "standin" else self.experiment
-        return f"<!-- {name}: start (make readme) -->", f"<!-- {name}: end -->"
+        return f"<!-- {self.name}: start (make readme) -->", f"<!-- {self.name}: end -->"
 
     @property
     def summary(self) -> Path:
-        return ROOT / f"docs/{'demo' if self.experiment == 'standin' else self.experiment}-summary.json"
+        return ROOT / f"docs/{self.name}-summary.json"
+
+    def sections(self, committed: dict) -> dict[str, str]:
+        """Of each page, what stands between the markers."""
+        start, end = self.marks
+        measured = _measured(committed["manifest"])
+        return {page: "\n".join([start, "", *lines(committed), measured, "", end]) for page, lines in self.pages.items()}
 
 
-PAGES = (
-    Page("standin", "README.md", demo, ("bits", "candidates", "comparisons"), DEMO_FIGURES),
-    Page("facts", "docs/oracle.md", facts, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
-    Page("evidence", "docs/evidence.md", evidence, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"),
-    Page("matched", "docs/evidence.md", matched, ("bits", "matched"), ("price",), ""),
-    Page("entropy", "docs/evidence.md", entropy, ("bits", "ranks", "targets", "causal"), ("entropy", "causal"), ""),
+DEMO_PAGES = {"README.md": answer, "docs/demo.md": demo}
+RUNS = (
+    Run("standin", DEMO_PAGES, ("bits", "candidates", "comparisons"), DEMO_FIGURES),
+    Run("facts", {"docs/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
+    Run("evidence", {"docs/evidence.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"),
+    Run("matched", {"docs/evidence.md": matched}, ("bits", "matched"), ("price",)),
+    Run("entropy", {"docs/evidence.md": entropy}, ("bits", "ranks", "targets", "causal"), ("entropy", "causal")),
 )
-
-
-def section(page: Page, committed: dict) -> str:
-    """What stands between the markers."""
-    start, end = page.marks
-    return "\n".join([start, "", *page.lines(committed), _measured(committed["manifest"]), "", end])
 
 
 def _measured(manifest: dict) -> str:
@@ -141,34 +153,38 @@ def _commits(manifest: dict) -> str:
     return "commit " + " and ".join(f"`{commit[:12]}`{' (with changes)' if commit in dirty else ''}" for commit in found)
 
 
-def _rows(run: Path, table: str) -> list[dict]:
-    return json.loads(pd.read_csv(run / f"tables/{table}.csv").to_json(orient="records", double_precision=6))
+def _rows(folder: Path, table: str) -> list[dict]:
+    return json.loads(pd.read_csv(folder / f"tables/{table}.csv").to_json(orient="records", double_precision=6))
 
 
-def collected(page: Page) -> dict:
+def collected(run: Run) -> dict:
     """What of a finished run is committed."""
-    run = page.run
+    folder = run.folder
     return {
-        "summary": json.loads((run / "summary.json").read_text()),
-        "headline": (run / "tables/headline.txt").read_text().splitlines(),
-        "manifest": json.loads((run / "manifest.json").read_text()),
-        "verdicts": json.loads((run / "verdicts.json").read_text())["claims"],
-        **{table: _rows(run, table) for table in page.tables},
+        "summary": json.loads((folder / "summary.json").read_text()),
+        "headline": (folder / "tables/headline.txt").read_text().splitlines(),
+        "manifest": json.loads((folder / "manifest.json").read_text()),
+        "verdicts": json.loads((folder / "verdicts.json").read_text())["claims"],
+        **{table: _rows(folder, table) for table in run.tables},
     }
+
+
+def commit_run(run: Run) -> None:
+    """Its numbers and figures, copied from results/."""
+    run.summary.write_text(json.dumps(collected(run), indent=1, sort_keys=True) + "\n")
+    for name in run.figures:
+        shutil.copy(run.folder / f"figures/{name}.png", ROOT / f"docs/figures/{run.prefix}{name}.png")
 
 
 def main() -> None:
     (ROOT / "docs/figures").mkdir(exist_ok=True)
-    for page in PAGES:
-        if not (page.run / "manifest.json").exists():
-            continue
-        committed = collected(page)
-        page.summary.write_text(json.dumps(committed, indent=1, sort_keys=True) + "\n")
-        for name in page.figures:
-            shutil.copy(page.run / f"figures/{name}.png", ROOT / f"docs/figures/{page.prefix}{name}.png")
-        file, (start, end) = ROOT / page.page, page.marks
-        text = file.read_text()
-        file.write_text(text[: text.index(start)] + section(page, committed) + text[text.index(end) + len(end) :])
+    for run in RUNS:
+        if (run.folder / "manifest.json").exists():
+            commit_run(run)
+        start, end = run.marks
+        for page, section in run.sections(json.loads(run.summary.read_text())).items():
+            text = (ROOT / page).read_text()
+            (ROOT / page).write_text(text[: text.index(start)] + section + text[text.index(end) + len(end) :])
 
 
 if __name__ == "__main__":
