@@ -36,7 +36,9 @@ def test_readmes_numbers_are_those_of_the_committed_run(root):
     sys.path.insert(0, str(root / "docs"))
     import update_readme
 
-    assert {"README.md", "docs/demo.md", "docs/oracle.md", "docs/evidence.md"} == {p for r in update_readme.RUNS for p in r.pages}
+    assert {"README.md", "docs/demo.md", "docs/oracle.md", "docs/evidence.md"} == {
+        p for r in update_readme.RUNS for p in r.pages
+    }
     for run in update_readme.RUNS:
         committed = json.loads(run.summary.read_text())
         for page, section in run.sections(committed).items():
