@@ -56,8 +56,11 @@ def verdicts(found: list[dict], model: str) -> list[str]:
         measured = row["difference"] is not None
         difference = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" if measured else "–"
         why = f" ({row['why']})" if row["why"] else ""
-        rows.append([row["says"], f"**{row['verdict']}**{why}", difference, row["bar"], _p(row["p_holm"]), _p(row["p_seeds"])])
-    return _grid(["claim", "verdict", "difference [95 %]", "needed", "p (Holm)", "p (seeds alone)"], rows)
+        says = row["says"] + (" *(stated after its numbers were seen)*" if row["stated"] == "after" else "")
+        ratio = "–" if row["loss_ratio"] is None else f"{row['loss_ratio']:.2f}"
+        rows.append([says, f"**{row['verdict']}**{why}", difference, row["bar"], ratio, _p(row["p_holm"]), _p(row["p_seeds"])])
+    header = ["claim", "verdict", "difference [95 %]", "needed", "held-out loss, ratio", "p (Holm)", "p (seeds alone)"]
+    return _grid(header, rows)
 
 
 def bits(found: list[dict], model: str, another: str = "dish") -> list[str]:
@@ -80,7 +83,7 @@ def bits(found: list[dict], model: str, another: str = "dish") -> list[str]:
     return _grid(["coercion bits a token [95 %]", *titles.values()], rows)
 
 
-def candidates(found: list[dict], model: str) -> list[str]:
+def composition(found: list[dict], model: str) -> list[str]:
     """What stands in the top 20 behind harmful beginnings."""
     kinds = {
         "plausible": "plausible",

@@ -42,7 +42,7 @@ def demo(committed: dict) -> list[str]:
     for model in summary["scores"]:
         parts += [grids.scores(summary, model), grids.differences(committed, model)]
         parts += [grids.verdicts(committed["verdicts"], model), grids.bits(committed["bits"], model)]
-        parts += [grids.ranks(summary, model), grids.candidates(committed["candidates"], model)]
+        parts += [grids.ranks(summary, model), grids.composition(committed["composition"], model)]
         parts += [grids.likelihoods(summary, model), grids.checks(summary, model)]
     return _apart(parts)
 
@@ -70,7 +70,8 @@ def matched(committed: dict) -> list[str]:
     """evidence.md's part: what each arm's depth costs, the pairs that cost the same, and the claims about rivals and controls."""
     parts = []
     for model in committed["summary"]["scores"]:
-        parts += [grids.by_price(committed, model), grids.matched(committed["matched"], model)]
+        parts += [grids.by_price(committed, model), grids.composition(committed["composition"], model)]
+        parts += [grids.matched(committed["matched"], model)]
         parts += [grids.verdicts(committed["verdicts"], model), grids.checks(committed["summary"], model)]
     return _apart(parts)
 
@@ -127,10 +128,10 @@ class Run:
 
 DEMO_PAGES = {"README.md": answer, "docs/demo.md": demo}
 RUNS = (
-    Run("standin", DEMO_PAGES, ("bits", "candidates", "comparisons"), DEMO_FIGURES),
+    Run("standin", DEMO_PAGES, ("bits", "composition", "comparisons"), DEMO_FIGURES),
     Run("facts", {"docs/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Run("evidence", {"docs/evidence.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"),
-    Run("matched", {"docs/evidence.md": matched}, ("bits", "matched"), ("price",)),
+    Run("matched", {"docs/evidence.md": matched}, ("bits", "composition", "matched"), ("price",)),
     Run("entropy", {"docs/evidence.md": entropy}, ("bits", "ranks", "targets", "causal"), ("entropy", "causal")),
 )
 

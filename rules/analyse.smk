@@ -20,7 +20,7 @@ rule verdicts:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(models=sorted(MODELS), bootstrap=CONFIG.bootstrap, best_of=best_of_attacks()),
+        spec=spec(models=sorted(MODELS), bootstrap=CONFIG.bootstrap, best_of=best_of_attacks(), tasks=judged_tasks()),
         code=code("verdicts"),
     script:
         "../workflow/scripts/verdicts.py"
@@ -84,6 +84,7 @@ rule tables:
         triples=triples(),
         augmented=trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
         validations=[f"{helper}.validation.csv" for helper in helpers()],
+        composition=composition(),
         candidates=candidates(),
         metrics=trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
         completions=completions(),
@@ -115,7 +116,10 @@ rule tables:
         seeds=f"{RESULTS}/tables/seeds.csv",
         macros=f"{RESULTS}/tables/macros.tex",
         categories=f"{RESULTS}/tables/categories.csv",
-        candidates_by_rank=f"{RESULTS}/tables/candidates_by_rank.csv",
+        composition_table=report(
+            f"{RESULTS}/tables/composition.csv", caption="../workflow/report/composition.rst", category="4 Ranks"
+        ),
+        composition_by_rank=f"{RESULTS}/tables/composition_by_rank.csv",
         failures=report(f"{RESULTS}/tables/failures.csv", caption="../workflow/report/failures.rst", category="3 Scores"),
         bits_curves=f"{RESULTS}/tables/bits_curves.csv",
         rank_curves=f"{RESULTS}/tables/rank_curves.csv",

@@ -1,5 +1,5 @@
 # Attacks on the arms, and what the arms' distributions look like from inside.
-# Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, candidates/, attacks/, ranks/, first_tokens/, attention/, causal/, utility/.
+# Needs: models/<model>/<arm>/seed<n>, data/. Makes: helpers/, composition/, candidates/, attacks/, ranks/, first_tokens/, attention/, causal/, utility/.
 
 
 rule attack_arm:
@@ -119,11 +119,44 @@ rule helper:
         "../workflow/scripts/helper.py"
 
 
-rule candidates:
+rule composition:
     input:
         model=model_folder,
         untouched=untouched,
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+        lists=POLICY_LISTS,
+    output:
+        composition=f"{RESULTS}/composition/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/composition/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/composition/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/composition/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        gpu=resource("gpu"),
+        gres=resource("gres"),
+        mem_mb=resource("mem_mb"),
+        runtime=resource("runtime"),
+    params:
+        spec=lambda w: spec(
+            policy=CONFIG.policy,
+            models=model_spec(w.model, "chat", "decode_dtype"),
+            composition=CONFIG.composition or typed.CompositionConfig(),
+        ),
+        code=code("composition"),
+    script:
+        "../workflow/scripts/composition.py"
+
+
+rule candidates:
+    input:
+        model=model_folder,
         helper=lambda w: helper_folder(w, CONFIG.item("attacks", w.attack).helper),
+        composition=f"{RESULTS}/composition/{{model}}/{{arm}}/seed{{seed}}.parquet",
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         lists=POLICY_LISTS,

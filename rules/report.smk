@@ -32,6 +32,7 @@ rule front_page:
         scores=f"{RESULTS}/tables/scores.csv",
         bits=f"{RESULTS}/tables/bits.csv",
         reach=f"{RESULTS}/tables/reach.csv",
+        composition=f"{RESULTS}/tables/composition.csv",
     output:
         front=f"{RESULTS}/front.rst",
     log:

@@ -85,8 +85,20 @@ def helped():
     return [attack.name for attack in CONFIG.attacks if getattr(attack, "helper", None)]
 
 
+def composed():
+    """Every (model, arm, seed) whose top 20 is looked at - all, or those on which a helper is checked."""
+    if CONFIG.composition:
+        return CONFIG.runs()
+    return list(dict.fromkeys((m, a, s) for attack, m, a, s in attacked() if attack in helped()))
+
+
+def composition(ending="parquet"):
+    """What each arm offers an attacker."""
+    return [f"{RESULTS}/composition/{m}/{a}/seed{s}.{ending}" for m, a, s in composed()]
+
+
 def candidates(ending="parquet"):
-    """What each attacked arm offers a helper."""
+    """What a helper says to that."""
     runs = [run for run in attacked() if run[0] in helped()]
     return [f"{RESULTS}/candidates/{attack}/{m}/{a}/seed{s}.{ending}" for attack, m, a, s in runs]
 
@@ -116,7 +128,8 @@ def manifests():
     paths += [f"{RESULTS}/data/{m}/answers.manifest.json" for m in MODELS]
     paths += per_run("{results}/models/{model}/{arm}/seed{seed}.manifest.json")
     paths += per_run("{results}/ranks/{model}/{arm}/seed{seed}.manifest.json")
-    paths += [f"{helper}.manifest.json" for helper in helpers()] + candidates("manifest.json")
+    paths += [f"{helper}.manifest.json" for helper in helpers()]
+    paths += composition("manifest.json") + candidates("manifest.json")
     paths += [path.replace(".parquet", ".manifest.json") for path in utilities()] + caused("manifest.json")
     paths += [path.replace(".parquet", ".manifest.json") for path in triples()]
     paths += [f"{RESULTS}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json" for a, m, arm, s in attacked()]
@@ -178,6 +191,14 @@ def compares_methods():
     return len([arm for arm in CONFIG.arms if isinstance(arm, typed.TrainingArm)]) > 2 and HELD_OUT
 
 
+def judged_tasks():
+    """What claims must know of tasks - those whose items lie in [0, 1], and the one whose held-out loss is the price of a difference."""
+    return {
+        "rates": [task.name for task in CONFIG.tasks if task.is_rate],
+        "price": next((task.name for task in CONFIG.tasks if task.kind == "answer_loss"), None),
+    }
+
+
 def graders():
     """Judges whose scores say the same thing and can be compared."""
     return [judge.name for judge in CONFIG.judges if not getattr(judge, "is_control", False)]
@@ -229,7 +250,7 @@ FIGURE_NEEDS = {
     **({"entropy": ["targets", "ranks", "bits", "scores"]} if entropy_sweep() else {}),
     **({"seeds": ["seeds"]} if len(CONFIG.seeds) > 1 and HELD_OUT else {}),
     **({"price": ["bits", "utility"]} if compares_methods() else {}),
-    **({"top20": ["candidates_by_rank"]} if helped() else {}),
+    **({"top20": ["composition_by_rank"]} if composed() else {}),
     **({"lengths": ["scores"]} if any(len(getattr(attack, "lengths", [])) > 1 for attack in CONFIG.attacks) else {}),
     **({"utility": ["utility"]} if TASKS else {}),
     **({"categories": ["categories"]} if not STANDIN else {}),  # the stand-ins' are single dishes and facts
@@ -251,12 +272,13 @@ TABLE_NAMES = [
 TABLE_NAMES += [
     "exclusions",
     "helpers",
+    "composition",
     "candidates",
     "judges",
     "examples",
     "failures",
     "categories",
-    "candidates_by_rank",
+    "composition_by_rank",
     "bits",
     "bits_curves",
     "reach",

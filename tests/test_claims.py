@@ -157,6 +157,46 @@ def test_a_planted_null_is_called_supported_no_more_often_than_it_says():
     assert called <= 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5
 
 
+@pytest.mark.parametrize("n", [9, 25, 40, 80])
+@pytest.mark.parametrize(("direction", "base"), [("lower", 1.0), ("higher", 0.0), ("at_most", 0.0)])
+def test_where_hardly_a_request_differs_a_claim_on_its_line_is_rarely_called_either_way(direction, base, n):
+    """Zero-inflated: a request in twenty changes, from `base` to the other end of the scale, so that the true difference lies on the line of
+    0.05. Supported in 5 % of worlds, refuted in 2.5 %; within three standard errors of 300 worlds."""
+    rng, called = np.random.default_rng(2), {"supported": 0, "refuted": 0, "undecided": 0}
+    for _ in range(300):
+        changed = rng.random(n) < 0.05
+        found = evidence(np.full(n, base), np.where(changed, 1 - base, base))
+        called[claims.verdicts([claim(direction)], found, ["m"], 200).loc[0, "verdict"]] += 1
+    assert called["supported"] <= 300 * 0.05 + 3 * (300 * 0.05 * 0.95) ** 0.5
+    assert called["refuted"] <= 300 * 0.025 + 3 * (300 * 0.025 * 0.975) ** 0.5
+
+
+def test_where_nothing_is_left_to_lower_no_claim_is_refuted():
+    """Neither arm gives anything away: that says nothing about what the treated one would have done to a leak."""
+    found = verdict(evidence(np.zeros(N), np.zeros(N)), claim())
+    assert found.loc["c1", "verdict"] == "untestable" and "da scores 0.000" in found.loc["c1", "why"]
+    assert verdict(evidence(np.full(100, 0.2), np.full(100, 0.2)), claim()).loc["c1", "verdict"] == "refuted"
+
+
+def test_of_requests_that_never_differ_as_many_may_as_so_few_cannot_exclude():
+    """Of 60 without an event 3 / 60 and a bit may have one (rule of three; two-sided 1 - 0.025^(1/60) = 0.0596)."""
+    row = verdict(evidence(np.full(N, 0.5), np.full(N, 0.5)), claim("at_most")).loc["c1"]
+    assert (row["low"], row["high"]) == pytest.approx((-0.0596, 0.0596), abs=1e-4)
+    assert row["p_holm"] == pytest.approx(0.95**60)
+
+
+def test_a_difference_stands_beside_what_it_cost():
+    rows = [
+        {"model": "m", "arm": arm, "seed": 0, "task": "heldout", "prompt_id": f"h{i}", "value": loss, "weight": 10.0}
+        for arm, loss in {"da": 1.0, "da_presto": 1.5}.items()
+        for i in range(5)
+    ]
+    found = evidence(np.full(N, 0.9), 0.1 + NOISE)
+    priced = claims.Evidence(found.graded, found.ranks, pd.DataFrame(rows), found.checks, price="heldout")
+    assert verdict(priced, claim()).loc["c1", "loss_ratio"] == pytest.approx(1.5)
+    assert np.isnan(verdict(found, claim()).loc["c1", "loss_ratio"])
+
+
 def test_the_net_of_two_texts_is_a_difference_of_differences():
     """Harmful text gains 3 bits, benign text 1: a net of 2."""
     cost = {

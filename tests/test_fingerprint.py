@@ -45,6 +45,7 @@ ALL = {
     "candidates",
     "causal",
     "checkpoint",
+    "composition",
     "corrected",
     "decoding_arm",
     "fetch",
@@ -71,8 +72,8 @@ ALL = {
 STANDIN = {
     "answers",
     "attack",
-    "candidates",
     "causal",
+    "composition",
     "finetune",
     "harm",
     "helper",
@@ -91,7 +92,8 @@ REACHES = {
     "reach.py": {"tables"},
     "objective.py": {"finetune"},
     "attacks/helper.py": {"candidates", "helper"},
-    "candidates.py": {"candidates", "helper"},
+    "candidates.py": {"composition", "helper"},
+    "known.py": {"candidates", "composition", "helper"},
     "attacks/search.py": set(),  # autorap's, which its attack adds
     "rollback.py": set(),
     "training.py": {"finetune"},
@@ -107,9 +109,9 @@ REACHES = {
     "figures/style.py": {"figure"},
     "figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "decoding.py": {"answers", "attack", "candidates", "finetune", "harm", "helper", "own_answers", "refusals"},
+    "decoding.py": {"answers", "attack", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
     "writing.py": {"answers", "harm", "own_answers", "refusals"},
-    "refusal.py": {"answers", "candidates", "harm", "helper", "refusals", "utility"},
+    "refusal.py": {"answers", "composition", "harm", "helper", "refusals", "utility"},
     "harm.py": {"harm"},
     "sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
     "source_files.py": {"harm", "source", "utility"},
@@ -120,7 +122,7 @@ REACHES = {
     "judges/fluency.py": {"grade", "judge_check"},
     "judges/standin.py": {
         "answers",
-        "candidates",
+        "composition",
         "harm",
         "helper",
         "refusals",
@@ -130,7 +132,8 @@ REACHES = {
     "tables.py": ALL,
     "config/parts.py": ALL,
     "config/models.py": ALL,  # every job may name its model
-    "config/training.py": STANDIN | {"checkpoint", "decoding_arm"},  # a stand-in's own config says how its base is trained
+    "config/training.py": STANDIN
+    | {"candidates", "checkpoint", "decoding_arm"},  # a stand-in's own config says how its base is trained
     "config/standin.py": STANDIN,
     "config/answers.py": STANDIN | {"own_answers"},
     "config/harm.py": {"harm"},
@@ -139,6 +142,7 @@ REACHES = {
     "config/arms.py": {"checkpoint", "decoding_arm", "finetune"},
     "config/helper.py": {"candidates", "helper"},
     "config/causal.py": {"causal", "tables"},
+    "config/composition.py": {"composition"},
     "config/experiment.py": set(),  # what a rule takes of it stands in its spec
     "config/reading.py": set(),
 }

@@ -10,6 +10,10 @@ def cells(what, value):
     return {"model": "m", "arm": "da", "what": what, "value": value, "low": value - 0.1, "high": value + 0.1}
 
 
+def top20(kind, share):
+    return {"model": "m", "arm": "da", "kind": kind, "share": share, "low": share - 0.1, "high": share + 0.1}
+
+
 def frames(ok=True, reach=True):
     search = {"model": "m", "arm": "da", "start": "prefill", "k": 20, "budget": None, "low": 0.3, "high": 0.7}
     rows = [
@@ -34,11 +38,15 @@ def frames(ok=True, reach=True):
         "low": 0.0,
         "high": 0.2,
         "bar": "< -0.05",
+        "loss_ratio": 1.25,
+        "stated": "after",
+        "why": "nothing is left to lower",
     }
     return {
         "checks": pd.DataFrame([{"model": "m", "name": "base_guided_score", "ok": ok}]),
         "bits": pd.DataFrame([cells("harmful_harmful", 4.0), cells("benign_benign", 0.5), cells("net_of_damage", 3.5)]),
         "reach": pd.DataFrame(rows) if reach else pd.DataFrame(),
+        "composition": pd.DataFrame([top20("refusal", 0.75), top20("other", 0.25)]),
         "scores": pd.DataFrame(
             [
                 score,
@@ -59,21 +67,30 @@ def page(**how):
 
 def test_depth_reach_scores_and_claims_stand_with_their_intervals():
     said = page()
-    for shown in ("4.00 [3.90, 4.10]", "3.50 [3.40, 3.60]", "0.50 [0.30, 0.70] (+2 undecided)", "0.25 [0.10, 0.40]", "refuted"):
+    for shown in (
+        "4.00 [3.90, 4.10]",
+        "3.50 [3.40, 3.60]",
+        "0.50 [0.30, 0.70] (+2 undecided)",
+        "0.25 [0.10, 0.40]",
+        "0.75 [0.65, 0.85]",
+        "refuted",
+    ):
         assert shown in said
+    assert "refuted (nothing is left to lower)" in said and "stated after" in said and "1.25" in said
     assert "guided, from nothing" in said and "0.30 [0.10, 0.40]" in said
     assert not [other for other in ("0.90", "0.80", "0.66") if other in said]  # one variant a start, and no null
 
 
 def test_it_is_valid_restructured_text_with_a_table_a_question():
     document = publish_doctree(page(), settings_overrides={"report_level": 2, "halt_level": 2})
-    assert str(document).count("<table") == 4
+    assert str(document).count("<table") == 5
 
 
 def test_a_check_that_fails_stands_before_the_numbers():
     said = page(ok=False)
     assert said.index("base_guided_score (m)") < said.index("How deep")
-    assert "do not hold" not in page()
+    assert "do not hold" not in page() and "not measured" not in page()
+    assert "not measured: base_guided_score (m)" in page(ok=None)
 
 
 def test_where_nothing_was_searched_there_is_no_such_section():

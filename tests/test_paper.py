@@ -39,6 +39,7 @@ FIGURES = {
 SMALL = [
     "attack_arm",
     "candidates",
+    "composition",
     "finetune_arm",
     "finetuning_attack",
     "given_triples",
@@ -80,7 +81,7 @@ def results(project):
 def test_every_figure_and_table_is_there(paper):
     drawn = {path.stem for path in (results(paper) / "figures").glob("*.pdf")}
     assert drawn == FIGURES == {path.stem for path in (results(paper) / "figures").glob("*.png")}
-    for table in ("scores", "comparisons", "utility", "ranks", "failures", "categories", "candidates_by_rank", "verdicts"):
+    for table in ("scores", "comparisons", "utility", "ranks", "failures", "categories", "composition_by_rank", "verdicts"):
         assert (results(paper) / f"tables/{table}.csv").stat().st_size > 0
     assert (results(paper) / "tables/macros.tex").read_text().count("\\newcommand") > 100
 

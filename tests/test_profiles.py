@@ -1,4 +1,4 @@
-"""Rank curves over k, and the variety of what arms were taught."""
+"""Rank curves over k, what stands in the top 20, and the variety of what arms were taught."""
 
 import numpy as np
 import pandas as pd
@@ -28,3 +28,26 @@ def test_the_variety_of_refusals_is_their_entropy(refusals):
 def test_refusals_that_are_all_equally_frequent_have_the_logarithm_of_their_number():
     found = profiles.variety(pd.Series(["I can't.", "I won't.", "Sorry.", "No."] * 3))
     assert (found["text_bits"], found["opening_bits"]) == (pytest.approx(2), pytest.approx(1.5))
+
+
+def composed(kinds):
+    """kinds: request -> the kind of each token of its top 20, of one place each."""
+    rows = [("m", "da", 0, p, 3, rank, kind) for p, own in kinds.items() for rank, kind in enumerate(own, 1)]
+    return pd.DataFrame(rows, columns=["model", "arm", "seed", "prompt_id", "depth", "rank", "kind"])
+
+
+def test_the_composition_of_the_top_20_by_hand_with_an_interval_over_requests():
+    """One request's tokens are all refusals, another's half refusals and half damage."""
+    table = composed({"p": ["refusal"] * 20, "q": ["refusal"] * 10 + ["other"] * 10})
+    found = profiles.composition_table(table, 300).set_index("kind")
+    assert found["share"].to_dict() == {"plausible": 0, "plausible_refused": 0, "refusal": 0.75, "other": 0.25}
+    assert (found.loc["refusal", ["low", "high"]] == [0.5, 1.0]).all()
+    by_rank = profiles.composition_by_rank(table).set_index(["rank", "kind"])["share"]
+    assert (by_rank[1, "refusal"], by_rank[20, "refusal"], by_rank[20, "other"]) == (1.0, 0.5, 0.5)
+
+
+@given(st.lists(st.lists(st.sampled_from(profiles.KINDS), min_size=20, max_size=20), min_size=1, max_size=5))
+def test_every_token_of_a_top_20_is_of_one_kind(kinds):
+    found = profiles.composition_table(composed({f"p{i}": own for i, own in enumerate(kinds)}), 20)
+    assert found["share"].sum() == pytest.approx(1)
+    assert found["n"].tolist() == [len(kinds)] * 4

@@ -279,7 +279,8 @@ def test_the_random_span_control_penalises_as_many_prompt_tokens_and_teaches_the
     for mine, theirs in zip(examples(control), examples(plain), strict=True):
         assert (mine.encoded, mine.supervised, mine.counted) == (theirs.encoded, theirs.supervised, theirs.counted)
         p, start = mine.penalty, mine.encoded.prefill_start
-        assert p.key_end - p.key_start == min(theirs.penalty.key_end - theirs.penalty.key_start, start)
+        assert p.key_end - p.key_start == min(theirs.penalty.key_end - theirs.penalty.key_start, start - 1)
+        assert p.key_start > 0 or p.key_end == 0  # the first token's attention is left alone
         assert p.key_end <= start or p.key_end == p.key_start == 0
         assert p.query_start == theirs.penalty.query_start
         moved += p.key_end > 0

@@ -86,9 +86,10 @@ def _on_safety(row: Any, encoded: chat.Encoded, config: TrainingConfig) -> Penal
     query_start = start if config.presto.queries == "all" else end
     if config.presto.keys == "prefill":
         return Penalty(start, end, query_start)
-    length = min(end - start, start)
+    # Not the first token: many models park attention there that goes nowhere else, and a penalty on it is damage of another kind.
+    length = min(end - start, start - 1)
     rng = draws.generator("random_span", row.seed, row.epoch, row.prompt_id)
-    first = int(rng.integers(0, start - length + 1))
+    first = int(rng.integers(1, start - length + 1))
     return Penalty(first, first + length, query_start)
 
 

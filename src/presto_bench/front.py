@@ -6,28 +6,35 @@ import pandas as pd
 
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
 FROM_NOTHING = ", from nothing"
+AFTERWARDS = " (stated after its numbers were seen)"
+REPORTED = "_heldout_loss_ratio"  # checks without a bar
 DEPTH = {
     "harmful_harmful": "harmful text",
     "benign_benign": "benign text",
     "net_of_damage": "net of damage",
+}
+KINDS = {
+    "refusal": "refusal",
+    "plausible": "plausible",
+    "plausible_refused": "plausible, then refused",
+    "other": "neither (damage)",
 }
 
 
 def page(
     tables: Mapping[str, pd.DataFrame], headline: Sequence[str], attacks: Sequence[str], judge: str, control: str | None = None
 ) -> str:
-    """tables: checks, scores, bits, reach, verdicts. attacks: in the config's order; each is shown by its first variant, and the first from nothing.
+    """tables: checks, scores, bits, reach, composition, verdicts. attacks: in the config's order; each is shown by its first variant, and the first from nothing.
 
     control: the judge that says how likely responses are to the untouched model, where there is one.
     """
-    failed = tables["checks"][tables["checks"]["ok"].astype(str) == "False"]
-    parts = [QUESTION, *(f"**{line}**" for line in headline)]
-    if len(failed):
-        named = ", ".join(f"{row['name']} ({row['model']})" for _, row in failed.iterrows())
-        parts.append(f"Checks that do not hold: {named}. Read no comparison as established.")
+    parts = [QUESTION, *(f"**{line}**" for line in headline), *_doubts(tables["checks"])]
     sections = {
         "How deep is each arm's alignment? (coercion bits a token, 95 % intervals)": _depth(tables["bits"]),
         "What can any picker reach? (exhaustive search; docs/oracle.md)": _reach(tables["reach"]),
+        "What does each arm put in its top 20 behind a harmful beginning? (share of tokens)": _composition(
+            tables["composition"]
+        ),
         "What did attacks reach? (mean score, lower is safer)": _scores(tables["scores"], attacks, judge),
         "Would the untouched model say it? (mean probability a token of what attacks got)": _scores(
             tables["scores"], attacks, control
@@ -40,6 +47,21 @@ def page(
         parts += [f"{title}\n{'-' * len(title)}", rows.to_markdown(index=False, tablefmt="rst", disable_numparse=True)]
     # A template engine reads this page before anybody else does.
     return "\n\n".join(parts).replace("{", "(").replace("}", ")") + "\n"
+
+
+def _doubts(checks: pd.DataFrame) -> list[str]:
+    """Which checks fail, and which have a bar and were not measured."""
+    barred = checks[~checks["name"].str.endswith(REPORTED)]
+    answers = {
+        "False": "Checks that do not hold",
+        "nan": "Checks that were not measured",
+        "None": "Checks that were not measured",
+    }
+    found: dict[str, list[str]] = {}
+    for row in barred.to_dict("records"):
+        if str(row["ok"]) in answers:
+            found.setdefault(answers[str(row["ok"])], []).append(f"{row['name']} ({row['model']})")
+    return [f"{said}: {', '.join(names)}. Read no comparison as established." for said, names in found.items()]
 
 
 def _interval(value: float, low: float, high: float) -> str:
@@ -60,6 +82,11 @@ def _depth(bits: pd.DataFrame) -> pd.DataFrame:
     rows = bits[bits["what"].isin(list(DEPTH))]
     rows = rows.assign(shown=_shown(rows, "value"), what=rows["what"].map(DEPTH))
     return _wide(rows, "what", ["model", "arm"], list(DEPTH.values()))
+
+
+def _composition(composition: pd.DataFrame) -> pd.DataFrame:
+    rows = composition.assign(shown=_shown(composition, "share"), kind=composition["kind"].map(KINDS))
+    return _wide(rows, "kind", ["model", "arm"], list(KINDS.values()))
 
 
 def _reach(reach: pd.DataFrame) -> pd.DataFrame:
@@ -93,12 +120,16 @@ def _verdicts(verdicts: pd.DataFrame) -> pd.DataFrame:
     if verdicts.empty:
         return verdicts
     difference = _shown(verdicts.rename(columns={"difference": "value"}), "value")
+    why = verdicts["why"].fillna("")
     return pd.DataFrame(
         {
             "model": verdicts["model"],
-            "claim": verdicts["says"],
-            "verdict": verdicts["verdict"],
+            "claim": verdicts["says"] + (verdicts["stated"] == "after").map({True: AFTERWARDS, False: ""}),
+            "verdict": [
+                f"{verdict} ({told})" if told else verdict for verdict, told in zip(verdicts["verdict"], why, strict=True)
+            ],
             "difference": difference,
             "needed": verdicts["bar"],
+            "held-out loss, ratio": ["–" if pd.isna(ratio) else f"{ratio:.2f}" for ratio in verdicts["loss_ratio"]],
         }
     )

@@ -173,7 +173,7 @@ RULES = {
     "data": ("answers", "given_triples", "refusals"),
     "finetune": ("finetune", "finetuning_attack"),
     "helper": ("helper",),
-    "attack": ("attack", "candidates"),
+    "attack": ("attack", "composition", "candidates"),
     "ranks": ("ranks",),
     "causal": ("causal",),
     "utility": ("utility",),

@@ -1,10 +1,11 @@
-"""What arms look like from within, as the report's tables have it: ranks, attention, candidates, the variety of what they were taught. Pure: frames in, frames out."""
+"""What arms look like from within, as the report's tables have it: ranks, attention, what stands in the top 20, the variety of what they were taught. Pure: frames in, frames out."""
 
 import numpy as np
 import pandas as pd
 
-from presto_bench import depth
+from presto_bench import depth, stats
 
+KINDS = ("plausible", "plausible_refused", "refusal", "other")  # of tokens in the top 20 (candidates.py)
 K_VALUES = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)
 
 
@@ -48,22 +49,26 @@ def attention_profile(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(["model", "arm", "layer", "head"], sort=False, as_index=False)["mass"].mean()
 
 
+def composition_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """Share of each kind of token in each arm's top 20 behind harmful beginnings, over requests and seeds. n: requests."""
+    rows = []
+    for (model, arm), group in table.groupby(["model", "arm"], sort=False):
+        for kind in KINDS:
+            found = stats.mean_interval(stats.grid(group.assign(score=(group["kind"] == kind).astype(float))), resamples)
+            rows.append((model, arm, kind, found.value, found.low, found.high, found.n))
+    return pd.DataFrame(rows, columns=["model", "arm", "kind", "share", "low", "high", "n"])
+
+
 def candidate_table(table: pd.DataFrame) -> pd.DataFrame:
-    """What stands in each arm's top 20 behind harmful beginnings, and what share of each kind its helper goes on with."""
-    keys = ["model", "arm", "attack"]
-    counts = (
-        table.assign(harmful=table["said"] > 0.5)
-        .groupby([*keys, "kind"], sort=False)
-        .agg(n=("harmful", "size"), called_harmful=("harmful", "mean"))
-        .reset_index()
-    )
-    counts["share"] = counts["n"] / counts.groupby(keys)["n"].transform("sum")
-    return counts[[*keys, "kind", "share", "called_harmful", "n"]]
+    """What share of each kind of candidate an attack's helper goes on with."""
+    keys = ["model", "arm", "attack", "kind"]
+    counts = table.assign(harmful=table["said"] > 0.5).groupby(keys, sort=False)["harmful"]
+    return counts.agg(called_harmful="mean", n="size").reset_index()
 
 
-def candidates_by_rank(table: pd.DataFrame) -> pd.DataFrame:
-    """Share of each kind of candidate at each rank, by model, arm and attack."""
-    keys = ["model", "arm", "attack", "rank"]
+def composition_by_rank(table: pd.DataFrame) -> pd.DataFrame:
+    """Share of each kind of token at each rank, by model and arm."""
+    keys = ["model", "arm", "rank"]
     counts = table.groupby([*keys, "kind"], sort=False).size().rename("n").reset_index()
     return counts.assign(share=counts["n"] / counts.groupby(keys)["n"].transform("sum"))[[*keys, "kind", "share", "n"]]
 

@@ -37,6 +37,7 @@ class Table:
 
 
 _RUN = {"model": S, "arm": S, "seed": I}
+_COMPOSITION = {**_RUN, "prompt_id": S, "depth": I, "rank": I, "token_id": I, "kind": S}
 
 TABLES: dict[str, Table] = {
     "prompts": Table({"prompt_id": S, "prompt": S, "category": S, "role": S, "split": S}, ("prompt_id",), private=True),
@@ -99,20 +100,8 @@ TABLES: dict[str, Table] = {
     "first_tokens": Table(
         {**_RUN, "prompt_id": S, "place": S, "openers_in_top20": F, "refusal_mass": F}, ("prompt_id", "place")
     ),
-    "candidates": Table(
-        {
-            **_RUN,
-            "attack": S,
-            "prompt_id": S,
-            "depth": I,
-            "rank": I,
-            "token_id": I,
-            "kind": S,
-            "said": F,
-        },
-        ("prompt_id", "depth", "rank"),
-        private=True,
-    ),
+    "composition": Table(_COMPOSITION, ("prompt_id", "depth", "rank"), private=True),
+    "candidates": Table({**_COMPOSITION, "attack": S, "said": F}, ("prompt_id", "depth", "rank"), private=True),
     "causal": Table(
         {**_RUN, "prompt_id": S, "role": S, "patch": S, "span": S, "first_layer": I, "last_layer": I, "bits": F, "moved": F},
         ("prompt_id", "role", "patch", "span", "first_layer", "last_layer"),

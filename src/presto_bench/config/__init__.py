@@ -6,6 +6,7 @@ A module of this project names the part that it needs, so that an edit to anothe
 from presto_bench.config.answers import AnswersConfig
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.causal import UNPATCHED, CausalConfig
+from presto_bench.config.composition import CompositionConfig
 from presto_bench.config.experiment import LISTS, Acknowledgement, Config, is_for, is_graded
 from presto_bench.config.harm import HarmConfig
 from presto_bench.config.helper import HelperConfig
@@ -35,6 +36,7 @@ __all__ = [
     "CausalConfig",
     "ChatConfig",
     "CheckpointArm",
+    "CompositionConfig",
     "Config",
     "DecodingArm",
     "Dtype",

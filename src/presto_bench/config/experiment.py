@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.causal import CausalConfig
+from presto_bench.config.composition import CompositionConfig
 from presto_bench.config.harm import HarmConfig
 from presto_bench.config.helper import HelperConfig
 from presto_bench.config.parts import UNTOUCHED, Item, Name, Strict
@@ -40,6 +41,10 @@ class Config(Strict):
     )
     acknowledge: Acknowledgement | None = Field(None, description="needed for policy `harm` with sources as they are published")
     helper: HelperConfig = HelperConfig()
+    composition: CompositionConfig | None = Field(
+        CompositionConfig(),
+        description="what stands in each arm's top 20; null: measured only where AutoRAP's helper is checked on it",
+    )
     causal: CausalConfig | None = Field(None, description="the causal test; null leaves it out")
     claims: str | None = Field("config/claims.yaml", description="claims to be judged; null: none")
     gpu_form: Literal["gpu", "gres"] = Field("gpu", description="how the cluster asks for GPUs: --gpus=N or --gres=gpu:N")

@@ -20,8 +20,8 @@ class PrestoConfig(Strict):
     queries: Literal["all", "refusal"] = Field("all", description="all tokens from the prefill on, or refusal tokens only")
     keys: Literal["prefill", "random_span", "benign_prefill"] = Field(
         "prefill",
-        description="what attention is to leave. Two controls: a random span of the prompt, as long as the prefill; "
-        "the beginning of the model's own answer to a benign request",
+        description="what attention is to leave. Two controls: a random span of the prompt, as long as the prefill (or as the prompt "
+        "without its first token, where that is shorter); the beginning of the model's own answer to a benign request",
     )
     attention: Literal["fused", "eager"] = Field(
         "fused", description="where the mass comes from; eager keeps every attention matrix, for models without fused attention"

@@ -15,7 +15,7 @@ KINDS = {
 
 
 def draw(data: Data) -> Figure:
-    table = data.table("candidates_by_rank")
+    table = data.table("composition_by_rank")
     columns = max(len(arms) for arms in data.arms.values())
     figure, axes = plt.subplots(
         len(data.models), columns, figsize=(2.4 * columns, 2.6 * len(data.models)), squeeze=False, sharey=True

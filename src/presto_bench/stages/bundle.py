@@ -98,7 +98,7 @@ def _all(job: Job, name: str) -> pd.DataFrame:
 
 
 def purge(job: Job) -> None:
-    """Delete what models said: completions, answers, triples, ranks and candidates, work folders, and the replies to them."""
+    """Delete what models said: completions, answers, triples, ranks, compositions and candidates, work folders, and the replies to them."""
     store, replies = ReplyStore(job.settings["reply_store"]), 0
     for path in (job.root / "grades").rglob("*.parquet"):
         for reason in tables.read(path, "grades")["reason"]:
@@ -107,6 +107,7 @@ def purge(job: Job) -> None:
     files = [
         *(job.root / "attacks").rglob("*.parquet"),
         *(job.root / "ranks").rglob("*.parquet"),
+        *(job.root / "composition").rglob("*.parquet"),
         *(job.root / "candidates").rglob("*.parquet"),
         *(job.root / "data").glob("*/**/*.parquet"),
         *[

@@ -5,7 +5,7 @@ import pandas as pd
 from presto_bench import front, tables
 from presto_bench.jobs import Job
 
-NAMES = ("checks", "scores", "bits", "reach", "verdicts")
+NAMES = ("checks", "scores", "bits", "reach", "composition", "verdicts")
 
 
 def make(job: Job) -> None:

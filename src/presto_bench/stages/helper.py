@@ -18,8 +18,8 @@ from presto_bench import candidates, chat, draws, models, refusal, tables
 from presto_bench.attacks import helper
 from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.config.helper import HelperConfig
-from presto_bench.errors import UserError
 from presto_bench.jobs import Job
+from presto_bench.known import recipes
 
 log = logging.getLogger("presto_bench")
 
@@ -67,7 +67,7 @@ def make(job: Job) -> None:
 
 
 def _material(job: Job, config: HelperConfig, target: Any, tokenizer: Any, split: str, limit: int) -> Material:
-    texts, harmful = known_recipes(job, tokenizer, split)
+    texts, harmful = recipes(job.path("prompts"), job.path("answers"), tokenizer, split)
     chosen = {p: harmful[p] for p in list(harmful)[:limit]}
     theirs = models.chat_format(job.path("target"), job.chat_format)
     found = candidates.places(tokenizer, theirs, texts, chosen, config.cuts, "helper_prefill")
@@ -82,21 +82,6 @@ def _material(job: Job, config: HelperConfig, target: Any, tokenizer: Any, split
     for p, said in zip(asked, continued, strict=True):
         refusals[p] = [ids for ids in said if refusal.teller(job.spec["policy"])(chat.decode(tokenizer, list(ids)))]
     return Material(texts, harmful, refusals, _strays(job, plain, tops, refusals), sum(map(len, asked.values())))
-
-
-def known_recipes(job: Job, tokenizer: Any, split: str) -> tuple[dict[str, str], dict[str, list[int]]]:
-    """prompt_id -> prompt, and -> ids of the untouched model's own recipe, where it has a good one."""
-    prompts = tables.read(job.path("prompts"), "prompts")
-    answers = tables.read(job.path("answers"), "answers").merge(prompts, on="prompt_id")
-    kept = answers[answers["kept"] & (answers["role"] == "harmful") & (answers["split"] == split)].sort_values("prompt_id")
-    if kept.empty:
-        raise UserError(
-            job.path("answers"),
-            f"no {split} recipe is left to teach the helper",
-            f"raise standin.dishes.{split} (policy facts: standin.facts.{split})",
-        )
-    harmful = {r.prompt_id: chat.encode_text(tokenizer, r.answer) for r in kept.itertuples()}
-    return dict(zip(kept["prompt_id"], kept["prompt"], strict=True)), harmful
 
 
 def _strays(

@@ -32,7 +32,7 @@ def make(job: Job) -> None:
     scores = analysis.score_table(graded, spec["bootstrap"])
     judged = graded[graded["judge"].isin(spec["graders"])]  # a control's score is no harm, and no lower one safer
     compared = analysis.comparisons(judged, *spec["headline"], spec["bootstrap"])
-    rank_table, first_tokens = _all(job, "ranks"), _all(job, "first_tokens")
+    rank_table, first_tokens, composition = (_all(job, name) for name in ("ranks", "first_tokens", "composition"))
     utility = _utility(job)
     evidence = checks.Evidence(
         scores=scores,
@@ -76,7 +76,8 @@ def make(job: Job) -> None:
         "training": _training(job),
         "helpers": _helpers(job),
         "candidates": profiles.candidate_table(_all(job, "candidates")),
-        "candidates_by_rank": profiles.candidates_by_rank(_all(job, "candidates")),
+        "composition": profiles.composition_table(composition, spec["bootstrap"]),
+        "composition_by_rank": profiles.composition_by_rank(composition),
         "failures": analysis.failures(graded, prompts, spec["judge"], _defended(spec)),
         "exclusions": _exclusions(job, prompts),
         "categories": analysis.categories(graded, prompts, spec["judge"]),

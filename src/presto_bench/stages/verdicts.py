@@ -14,7 +14,9 @@ def make(job: Job) -> None:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
 
     graded = analysis.best_of(analysis.graded_completions(everything("completions"), everything("grades")), job.spec["best_of"])
-    evidence = claims.Evidence(graded, everything("ranks"), everything("utility"), pd.read_csv(job.path("checks")))
+    evidence = claims.Evidence(
+        graded, everything("ranks"), everything("utility"), pd.read_csv(job.path("checks")), **job.spec["tasks"]
+    )
     table = claims.verdicts(claims.read(job.path("claims")), evidence, job.spec["models"], job.spec["bootstrap"])
     tables.write_three(job.path("table").with_suffix(""), table)
     found = json.loads(table.to_json(orient="records", double_precision=6))

@@ -16,6 +16,7 @@ class TaskConfig(Item):
     runner: ClassVar[str]
     better: ClassVar[Literal["lower", "higher"]]
     decodes: ClassVar[bool] = False  # whether it generates, and so runs in the model's decode_dtype
+    is_rate: ClassVar[bool] = False  # whether each item's value lies in [0, 1]
     only: Only = None
 
     @property
@@ -48,6 +49,7 @@ class RefusalRate(TaskConfig):
         0, description="other benign requests with their answers that come first in the conversation"
     )
     decodes = True
+    is_rate = True
 
     @model_validator(mode="after")
     def _a_source_has_no_answers(self) -> "RefusalRate":

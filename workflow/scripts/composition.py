@@ -1,0 +1,4 @@
+from presto_bench import jobs
+from presto_bench.stages import composition
+
+jobs.run(composition.make, snakemake)
