@@ -3,22 +3,26 @@ PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
+# Made last: a .venv that you have made yourself, with a torch of your choice in it, is not taken for a finished one.
+INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # One process at a time uses all cores: more threads than cores only slow it down.
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo report test test-faults test-paper test-slurm lint format readme clean triples
+.PHONY: $(VENV) demo report test test-faults test-paper test-slurm lint format readme clean triples
 
-$(VENV): requirements.lock pyproject.toml
+$(VENV): $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	# torch first: a CPU-only torch that pip is pointed at is taken, and nothing later replaces it.
 	$(BIN)/pip install --quiet torch==$$(sed -n 's/^torch==//p' requirements.lock)
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
-	touch $(VENV)
+	touch $@
 
-demo: $(VENV)
+demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/snakemake --cores $(CORES) --report results/standin/report.html
 	@echo
@@ -27,35 +31,35 @@ demo: $(VENV)
 	@echo "figures: results/standin/figures   tables: results/standin/tables   report: results/standin/report.html"
 
 # Copies the numbers and figures of a finished demo run into README and docs.
-readme: $(VENV)
+readme: $(INSTALLED)
 	$(BIN)/python docs/update_readme.py
 
-test: $(VENV)
+test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow and not faults and not slurm and not gpu and not judge and not paper"
 
 # The whole matrix of faults; those on Slurm start a real one on this machine and need root.
-test-faults: $(VENV)
+test-faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m "faults"
 
 # Triples for models without published ones: make triples CONFIG=config/my.yaml
 CONFIG ?= config/paper.yaml
-triples: $(VENV)
+triples: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) triples
 
 # The paper's DAG on tiny models, with made-up data and a judge on this machine.
-test-paper: $(VENV)
+test-paper: $(INSTALLED)
 	$(BIN)/python -m pytest -m paper
 
-test-slurm: $(VENV)
+test-slurm: $(INSTALLED)
 	$(BIN)/python -m pytest -m slurm
 
-lint: $(VENV)
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-format: $(VENV)
+format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile rules

@@ -255,15 +255,13 @@ def causal(found: list[dict], model: str) -> list[str]:
     """Changes in bits a token, all layers patched together."""
     last = max(row["last_layer"] for row in found)
     mine = [row for row in found if row["model"] == model and (row["first_layer"], row["last_layer"]) == (0, last)]
-    spans = ", ".join(SPANS.values())
-    header = ["all layers patched: change in bits a token [95 %]", "text", *SPANS.values(), f"mass moved ({spans})"]
+    header = ["all layers patched: change in bits a token [95 %]", "text", *SPANS.values()]
     rows = []
     for arm, patch, role in dict.fromkeys((row["arm"], row["patch"], row["role"]) for row in mine):
         own = {row["span"]: row for row in mine if (row["arm"], row["patch"], row["role"]) == (arm, patch, role)}
         there = [own.get(span) for span in SPANS]
-        moved = ", ".join(f"{cell['moved']:+.3f}" if cell else "–" for cell in there)
         cells = [_number(cell, "change") if cell else "–" for cell in there]
-        rows.append([f"{label(arm)}: {PATCHES[patch]}", ROLES[role], *cells, moved])
+        rows.append([f"{label(arm)}: {PATCHES[patch]}", ROLES[role], *cells])
     return _grid(header, rows)
 
 

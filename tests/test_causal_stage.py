@@ -4,15 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presto_bench import chat
-from presto_bench.stages.causal import PREFILL, PROMPT, SHAM, bands, batch_of
+from presto_bench.stages.causal import BATCH, PREFILL, PROMPT, SHAM, bands, batch_of, by_kind
 from presto_bench.stages.ranks import Row
 
 lengths = st.tuples(st.integers(1, 12), st.integers(1, 8), st.integers(2, 9))
 
 
-def row(number, prompt, prefill, response):
+def row(number, prompt, prefill, response, role="harmful_harmful"):
     ids = tuple(range(prompt + prefill + response))
-    return Row("harmful_harmful", f"p{number}", chat.Encoded(ids, prompt, prompt + prefill))
+    return Row(role, f"p{number}", chat.Encoded(ids, prompt, prompt + prefill))
 
 
 def places(mask):
@@ -42,3 +42,11 @@ def test_a_sham_span_is_drawn_anew_for_every_text_and_seed():
 def test_bands_cover_every_layer_once_and_then_all_together():
     assert bands(5, 2) == [(0, 1), (2, 3), (4, 4), (0, 4)]
     assert bands(3, 9) == [(0, 2)]
+
+
+def test_no_batch_mixes_kinds_of_text_and_every_text_is_in_one():
+    rows = [row(i, 4, 2, 3, role) for role in ("harmful_harmful", "benign_benign") for i in range(BATCH + 3)]
+    parts = by_kind(rows)
+    assert [len(part) for part in parts] == [BATCH, 3, BATCH, 3]
+    assert all(len({one.role for one in part}) == 1 for part in parts)
+    assert [one for part in parts for one in part] == rows

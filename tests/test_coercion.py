@@ -139,6 +139,24 @@ def test_two_guards_that_add_up_do_not_interact_and_one_that_needs_both_does():
     assert table.loc[("conditional", coercion.INTERACTION)].tolist() == pytest.approx([5, 5, 5])
 
 
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 3, st.booleans()), min_size=2, max_size=8))
+def test_what_a_pair_of_requests_has_of_its_own_is_no_doubt_about_the_interaction(pairs):
+    """Each pair's prompt guards by a, its harmful text costs b and its benign one c, and they add up: 0 without a doubt, whatever a, b and c are.
+
+    Of some pairs (the last of each tuple) the harmful text is too short to be measured, on both of its prompts.
+    """
+    rows = []
+    for i, (prompt, harmful, benign, short) in enumerate(pairs):
+        cells = {coercion.BENIGN: benign, coercion.DIVERTED: benign + prompt}
+        if not short or i < 2:
+            cells |= {coercion.UNASKED: harmful, coercion.HARMFUL: harmful + prompt}
+        fixed = {"model": "m", "arm": "a", "seed": 0, "position": 0}
+        ids = {role: f"{role.split('_')[0]}{(i * 5) % 8}" for role in cells}
+        rows += [fixed | {"role": role, "prompt_id": ids[role], "rank": 2**bits} for role, bits in cells.items()]
+    found = coercion.table(pd.DataFrame(rows), 50).set_index("what").loc[coercion.INTERACTION, ["value", "low", "high"]]
+    assert found.tolist() == pytest.approx([0, 0, 0], abs=1e-9)
+
+
 def test_no_share_where_the_null_is_as_easy_as_an_answer():
     flat = [[4] * 6] * 8
     frame = pd.DataFrame(rank_rows("odd", {coercion.HARMFUL: flat, coercion.BENIGN: flat, coercion.NULL: flat}))

@@ -134,7 +134,7 @@ def evaluate_dataset(dataset, evaluators, models=None, model_kwargs=None, batch_
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package with strong_reject's documented interface (facts.md); the real one cannot be had from PyPI."""
+    """A package with strong_reject's documented interface; the real one cannot be had from PyPI."""
     folder = tmp_path / "site/strong_reject"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")

@@ -125,7 +125,7 @@ def test_what_trains_and_what_measures_share_no_prompt(paper):
 
 
 def test_qwens_prompt_closes_the_think_block_before_any_prefill(paper):
-    """Else thinking leaks into the prefill's span (method.md section 9)."""
+    """Else thinking leaks into the prefill's span (docs/method.md)."""
     from presto_bench import chat, models
 
     tokenizer = models.load_tokenizer(results(paper) / "models/qwen3/base/seed0")

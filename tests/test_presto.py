@@ -79,7 +79,7 @@ def test_a_layer_that_the_model_does_not_have_is_refused():
 
 
 def test_sums_of_low_precision_masses_do_not_stall():
-    """Summed in bfloat16, three thousand masses of 1 stop growing near 256 (facts.md)."""
+    """Summed in bfloat16, three thousand masses of 1 stop growing near 256."""
     some = Spans.of_prefills(torch.tensor([1]), torch.tensor([2]), torch.tensor([3002]), "all")
     mass = torch.ones(1, 1, 3002, dtype=torch.bfloat16)
     assert float(presto_sum([mass], some, PrestoConfig())) == pytest.approx(2 * 3001, rel=1e-3)

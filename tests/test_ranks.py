@@ -1,4 +1,4 @@
-"""Ranks as contracts.md defines them."""
+"""Ranks as docs/method.md defines them."""
 
 import numpy as np
 import pytest

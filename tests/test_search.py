@@ -1,4 +1,4 @@
-"""AutoRAP's searches do what the definition says, step by step (method.md section 5)."""
+"""AutoRAP's searches do what the definition says, step by step (docs/attacks.md)."""
 
 import hashlib
 

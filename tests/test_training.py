@@ -1,4 +1,4 @@
-"""The objective of method.md sections 3 and 11: what is counted, what is supervised, and how steps may be cut."""
+"""The objective of docs/method.md: what is counted, what is supervised, and how steps may be cut."""
 
 import dataclasses
 import importlib.util

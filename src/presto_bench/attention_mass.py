@@ -1,4 +1,4 @@
-"""Attention mass on the prefill from fused attention, without the attention matrix (method.md section 4).
+"""Attention mass on the prefill from fused attention, without the attention matrix (docs/method.md).
 
 m(q) = sum over prefill keys k of A(q, k) is what attention returns where the values are 1 on the prefill and 0 elsewhere:
 one more column of the values, and of the output. The registered attention function returns it as its second value, so
@@ -80,7 +80,7 @@ def _alone(mass: torch.Tensor) -> torch.Tensor:
     return mass.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
-# Without the mask's own entry transformers passes no mask at all, silently (facts.md).
+# Without the mask's own entry transformers passes no mask at all, silently.
 AttentionInterface.register(NAME, attention_with_mass)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 

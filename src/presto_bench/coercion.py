@@ -41,7 +41,7 @@ def table(ranks: pd.DataFrame, resamples: int) -> pd.DataFrame:
         if HARMFUL in found and BENIGN in found:
             rows += [_row(model, arm, what, interval) for what, interval in _contrasts(grids, resamples).items()]
         if {HARMFUL, BENIGN, UNASKED, DIVERTED} <= set(found):
-            rows.append(_row(model, arm, INTERACTION, _interaction(grids, resamples)))
+            rows.append(_row(model, arm, INTERACTION, _interaction(by_pair(group), resamples)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -70,12 +70,24 @@ def _contrasts(grids: dict[str, pd.DataFrame], resamples: int) -> dict[str, stat
     return found
 
 
-def _interaction(grids: dict[str, pd.DataFrame], resamples: int) -> stats.Interval:
-    """The cells of one prompt hold the same requests, and are drawn together; so do all cells their training seeds."""
-    asked, plain = grids[HARMFUL].columns, grids[BENIGN].columns
-    cells = [grids[HARMFUL], grids[BENIGN], grids[DIVERTED].reindex(columns=asked), grids[UNASKED].reindex(columns=plain)]
-    harmful, benign, diverted, unasked = stats.shared_seed_draws(cells, resamples, together=[(0, 2), (1, 3)])
-    return _interval((harmful - unasked) - (diverted - benign), len(asked))
+def by_pair(costs: pd.DataFrame) -> list[pd.DataFrame]:
+    """One arm's bits of the 2 x 2 (HARMFUL, BENIGN, DIVERTED, UNASKED) as seeds x pairs of a harmful and a benign request.
+
+    stages/ranks.py writes pairs in one order and leaves out a text that is too short, on both of its prompts.
+    """
+    order = {role: list(dict.fromkeys(costs.loc[costs["role"] == role, "prompt_id"])) for role in ROLES}
+    harmful = [p for p in order[HARMFUL] if p in set(order[DIVERTED])]
+    benign = [p for p in order[UNASKED] if p in set(order[BENIGN])]
+    pair = {p: i for ids in (harmful, benign) for i, p in enumerate(ids)}
+    cells = [costs[(costs["role"] == role) & costs["prompt_id"].isin(pair)] for role in (HARMFUL, BENIGN, DIVERTED, UNASKED)]
+    return [stats.grid(cell.assign(prompt_id=cell["prompt_id"].map(pair), score=cell["bits"])) for cell in cells]
+
+
+def _interaction(cells: list[pd.DataFrame], resamples: int) -> stats.Interval:
+    """All four cells of a pair are drawn together: each of its texts stands in two, and so does each of its prompts."""
+    drawn = stats.shared_seed_draws(cells, resamples, together=[(0, 1), (0, 2), (0, 3)])
+    harmful, benign, diverted, unasked = drawn
+    return _interval((harmful - unasked) - (diverted - benign), cells[0].shape[1])
 
 
 def _interval(values: np.ndarray, n: int) -> stats.Interval:

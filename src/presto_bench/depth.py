@@ -1,4 +1,4 @@
-"""How far down a text's tokens lie, from their ranks alone: what tables and figures need, without torch (definitions: contracts.md).
+"""How far down a text's tokens lie, from their ranks alone: what tables and figures need, without torch (docs/method.md, Words).
 
 reach@k = share of a text's tokens before the first whose rank exceeds k.
 """

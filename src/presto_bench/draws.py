@@ -1,6 +1,6 @@
 """Random draws that depend on what they are for, and on nothing else.
 
-contracts.md: numpy Philox keyed by sha256(purpose, seed, epoch, prompt_id), hence independent of batch, step and
+Numpy's Philox keyed by sha256(purpose, seed, epoch, prompt_id), hence independent of batch, step and
 process count.
 """
 

@@ -1,6 +1,6 @@
 """What a rule's code is: a hash of the modules it can reach by static import, comments and docstrings left out.
 
-contracts.md: `params.code` = hash of the AST of the static import closure of the rule's module, plus the item's own
+`params.code` = hash of the AST of the static import closure of the rule's module, plus the item's own
 plug-in. So an edit to an imported module reruns what uses it (Snakemake alone would miss that), and a comment nothing.
 """
 

@@ -79,7 +79,7 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """Work key: sha256 of rule, wildcards, spec, code and every input's bytes (contracts.md)."""
+        """Work key: sha256 of rule, wildcards, spec, code and every input's bytes."""
         parts = [self.rule, canonical(dict(self.wildcards)), canonical(dict(self.spec)), self.code]
         parts += [f"{name}={content_hash(path)}" for name, path in sorted(self.input.items())]
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""PRESTO: a penalty on the attention that tokens pay to a harmful prefill (method.md section 4).
+"""PRESTO: a penalty on the attention that tokens pay to a harmful prefill (docs/method.md).
 
 For a prefilled example j with prefill span [p_j, r_j) and end e_j, attention A over layers l and heads h:
 
@@ -69,7 +69,7 @@ def presto_sum(masses: Sequence[torch.Tensor], spans: Spans, config: PrestoConfi
     if max(chosen) >= len(masses):
         raise UserError("presto.layers", f"layer {max(chosen)} of a model with {len(masses)}", "count layers from 0")
     queries = spans.queries(masses[0].shape[-1])[:, None, :]
-    # The masses are summed in float32: a bfloat16 accumulator stalls (facts.md).
+    # The masses are summed in float32: a bfloat16 accumulator stalls.
     accumulate = torch.promote_types(masses[0].dtype, torch.float32)
     total = sum((masses[layer].to(accumulate) * queries).sum() for layer in chosen)
     return config.weight * 2 / len(masses) * total

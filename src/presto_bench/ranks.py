@@ -1,4 +1,4 @@
-"""Ranks of a text's tokens, and what stands at the top after a prefill (definitions: contracts.md).
+"""Ranks of a text's tokens, and what stands at the top after a prefill (docs/method.md, Words).
 
 rank = 1 + #(higher logit) + #(equal logit and lower id). PFA distance = KL(first-token distribution on the bare prompt ‖ distribution after the prefill), and
 1 - overlap@20.
@@ -33,7 +33,7 @@ def token_ranks(logits: torch.Tensor, tokens: Sequence[int], openers: Collection
 
 
 def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
-    """(B, k) ids by logit descending, id ascending among equals (contracts.md's ranks), from (B, V).
+    """(B, k) ids by logit descending, id ascending among equals (docs/method.md's ranks), from (B, V).
 
     torch.topk leaves open which of equal logits it takes, and sorting a whole vocabulary at each step is slow.
     """

@@ -10,7 +10,7 @@ import pandas as pd
 from presto_bench import draws
 
 LEVEL = 0.95
-SMALLEST_DENOMINATOR = 0.02  # contracts.md: no ratio where the denominator's lower bound is below this
+SMALLEST_DENOMINATOR = 0.02  # no ratio where the denominator's lower bound is below this
 
 
 @dataclass(frozen=True)

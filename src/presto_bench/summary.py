@@ -1,4 +1,4 @@
-"""summary.json, exactly as contracts.md has it, and the headline sentence that follows from it."""
+"""summary.json, and the headline sentence that follows from it."""
 
 import math
 from typing import Any

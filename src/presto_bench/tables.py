@@ -114,7 +114,7 @@ TABLES: dict[str, Table] = {
 
 
 def prompt_id(prompt: str) -> str:
-    """First 16 hex digits of sha256 of the NFC prompt (contracts.md)."""
+    """First 16 hex digits of sha256 of the NFC prompt."""
     return hashlib.sha256(unicodedata.normalize("NFC", prompt).encode()).hexdigest()[:16]
 
 

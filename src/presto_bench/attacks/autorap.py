@@ -1,4 +1,4 @@
-"""AutoRAP: a trained helper picks from the target's ranks (method.md section 5).
+"""AutoRAP: a trained helper picks from the target's ranks (docs/attacks.md).
 
 Many searches run side by side: each round, all that wait for ranks share one forward pass of the target, and all that wait
 for a label share one of the helper. Caches are kept per prompt and rolled back as the search is (rollback.py).
@@ -93,7 +93,7 @@ def drive(searches: Sequence[Generator[Any, Any, Result]], rank: Rank, label: La
 
 
 class Ranker:
-    """The target's k best tokens behind prompt and response, best first (contracts.md's tie rule).
+    """The target's k best tokens behind prompt and response, best first (equal logits: the lower id first).
 
     rows: prompts with their prefills, which the responses asked about begin with.
     """

@@ -85,7 +85,7 @@ def with_accepted(requests: Sequence[Request], accepted: Mapping[str, tuple[str,
 
 
 def greedily(setting: Setting) -> Setting:
-    """The same setting, decoding greedily: "refuses" is defined on the greedy response (contracts.md)."""
+    """The same setting, decoding greedily: "refuses" is defined on the greedy response."""
     return replace(setting, sampling=SamplingConfig(temperature=0))
 
 

@@ -1,4 +1,4 @@
-"""The direct request: the prompt alone (method.md section 5)."""
+"""The direct request: the prompt alone (docs/attacks.md)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""AutoRAP's helper: what it is taught, and teaching it (method.md section 5).
+"""AutoRAP's helper: what it is taught, and teaching it (docs/attacks.md).
 
 A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
 responses are cut at a sentence's end or anywhere; half of them get one to five tokens of a refusal behind the cut, and are

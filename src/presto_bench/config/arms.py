@@ -55,7 +55,7 @@ class TrainingArm(Item, TrainingConfig):
 
 
 class FinetunedArm(Item):
-    """The arm `of` after a fine-tuning attack: somebody who holds the weights trains them to answer (method.md section 5).
+    """The arm `of` after a fine-tuning attack: somebody who holds the weights trains them to answer (docs/attacks.md).
 
     A fifth of the samples is held back, as in the reference, and the last step's weights are taken.
     """

@@ -72,7 +72,7 @@ class Config(Strict):
         return [attack.name for attack in self.attacks if is_for(attack, model)]
 
     def arm_seeds(self, arm: str) -> list[int]:
-        """Untrained arms exist as seed 0 only and pair with every seed (contracts.md)."""
+        """Untrained arms exist as seed 0 only and pair with every seed."""
         entry = None if arm == UNTOUCHED else self.item("arms", arm)
         if isinstance(entry, DecodingArm | FinetunedArm):
             return self.arm_seeds(entry.of)

@@ -50,7 +50,7 @@ def make(job: Job) -> None:
     config = CausalConfig.model_validate(job.spec["causal"])
     tokenizer = models.load_tokenizer(job.path("model"))
     rows = list(chosen(job, tokenizer, config.texts))
-    batches = [batch_of(rows[i : i + BATCH], tokenizer.eos_token_id, job.seed) for i in range(0, len(rows), BATCH)]
+    batches = [batch_of(part, tokenizer.eos_token_id, job.seed) for part in by_kind(rows)]
     given = paid_by_donor(job, batches)  # before the model is there: two of them need not fit
     model, _ = models.load(job.path("model"), job.model.dtype)
     obstacle = attention_mass.obstacle_to_fused(model)
@@ -85,6 +85,12 @@ def chosen(job: Job, tokenizer: Any, texts: int) -> Iterator[Row]:
     everything = [row for row in cells(job, tokenizer, form) if len(row.text.response_ids) > 1]
     for role in (HARMFUL, BENIGN):
         yield from islice((row for row in everything if row.role == role), texts)
+
+
+def by_kind(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    """In parts of BATCH, each of one kind of text: how much mass a patch moves is known of a whole batch."""
+    kinds = [[row for row in rows if row.role == role] for role in dict.fromkeys(row.role for row in rows)]
+    return [own[i : i + BATCH] for own in kinds for i in range(0, len(own), BATCH)]
 
 
 def batch_of(rows: Sequence[Row], pad: int, seed: int) -> Batch:

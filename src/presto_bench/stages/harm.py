@@ -74,7 +74,7 @@ def _own_anchors(job: Job) -> set[str]:
 
 
 def _writing(job: Job) -> SamplingConfig:
-    """How the model decodes while it writes data (method.md section 2 has a penalty that section 6 has not)."""
+    """How the model decodes while it writes data: the reference has a repetition penalty there that it has not in its attacks."""
     return job.model.sampling.model_copy(update={"repetition_penalty": job.spec["repetition_penalty"]})
 
 

@@ -1,7 +1,7 @@
 """data/<model>/triples/<refusals>.parquet: (request, the model's own recipe, refusal) for the train and dev dishes.
 
 refusals: greedy = the aligned base's own greedy answer, as in the paper; sampled = drawn from it; varied = from our
-list. Their entropy decides the result (architecture.md), which is why it is an arm's knob.
+list. The paper's account is that their entropy decides the result, which is why it is an arm's knob.
 """
 
 import logging

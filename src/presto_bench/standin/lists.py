@@ -12,7 +12,7 @@ from presto_bench.errors import UserError
 
 DATA = Path(__file__).parent / "data"
 BRIEF = " Answer in one short paragraph."
-ZIPF_EXPONENT = 0.6  # of the refusals' frequencies; architecture.md's prototype
+ZIPF_EXPONENT = 0.6  # of the refusals' frequencies
 
 
 def rows(name: str, may_be_empty: bool = False) -> list[dict[str, str]]:
