@@ -35,6 +35,12 @@ EDITS = {
     "a new arm": (TINY, "attacks:\n", ARM, ONE_ARM),
     "a new seed": (TINY, "seeds: [0]", "seeds: [0, 1]", ONE_ARM),
     "a new model": (TINY, "arms:\n", MODEL, NEW_MODEL | ATTACKED),
+    "what stands in the top 20": (
+        TINY,
+        "composition: null",
+        "composition: {requests: 2}",
+        {"composition": 2} | AGGREGATES | {"figure": FIGURES + 1},
+    ),
     "a module of one attack": (
         "src/presto_bench/attacks/guided.py",
         "def run(",

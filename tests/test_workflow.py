@@ -49,6 +49,22 @@ def test_an_attack_in_shards_is_the_attack_in_one_piece(finished, tmp_path):
         pd.testing.assert_frame_equal(whole, shared)
 
 
+def test_what_stands_in_the_top_20_is_measured_of_every_arm_without_a_helper(finished):
+    made = [f"results/tiny/composition/tiny/{arm}/seed0.parquet" for arm in ("base", "da")]
+    undo = edit(finished, "config/tiny.yaml", "composition: null", "composition: {requests: 1, cuts: 2}")
+    try:
+        finished.run(*made)
+        found = {path.split("/")[-2]: tables.read(finished.path / path, "composition") for path in made}
+    finally:
+        undo()
+    for arm, frame in found.items():
+        assert set(frame["arm"]) == {arm} and set(frame["kind"]) <= {"plausible", "plausible_refused", "refusal", "other"}
+        assert frame["prompt_id"].nunique() == 1
+        for _, place in frame.groupby("depth"):  # two depths that were drawn alike are one
+            assert place["rank"].tolist() == list(range(1, 21)) and place["token_id"].is_unique
+    pd.testing.assert_frame_equal(*(frame[["prompt_id", "depth"]] for frame in found.values()))  # the same places
+
+
 def after_attacks():
     return {"grade_attack": 2, "tables": 1, "figure": 8, "manifest": 1, "front_page": 1, "verdicts": 1, "corrected_means": 1}
 
