@@ -30,11 +30,10 @@ def _panel(axis, data: Data, model: str, methods: list[str]) -> None:
         if depth is None or cost is None or math.isnan(cost["mean"]):
             continue
         x, y, method = cost["mean"], depth["value"], data.methods[arm]
-        errors = {
-            "xerr": [[x - cost["low"]], [cost["high"] - x]],
-            "yerr": [[y - depth["low"]], [depth["high"] - y]],
-        }
-        axis.errorbar(x, y, **errors, label=method, capsize=2, linewidth=0.7, **style.look(methods, method))
+        look = style.look(methods, method)
+        axis.errorbar(x, y, yerr=[[y - depth["low"]], [depth["high"] - y]], label=method, capsize=2, linewidth=0.7, **look)
+        # What is hard in an answer is hard for all arms: these intervals are wide, and differences between arms are not. So they are drawn faintly.
+        axis.hlines(y, cost["low"], cost["high"], color=look["color"], linewidth=0.5, alpha=0.3)
         axis.annotate(style.label(arm), (x, y), textcoords="offset points", xytext=(4, 4), fontsize=6)
     handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     axis.legend(handles.values(), handles.keys(), fontsize=7)
