@@ -39,7 +39,7 @@ EDITS = {
         TINY,
         "composition: null",
         "composition: {requests: 2}",
-        {"composition": 2} | AGGREGATES | {"figure": FIGURES + 1},
+        {"composition": 2, "tables": 1, "figure": FIGURES + 1, "manifest": 1, "front_page": 1, "verdicts": 1},
     ),
     "a module of one attack": (
         "src/presto_bench/attacks/guided.py",
