@@ -142,22 +142,19 @@ class Found:
 def _tested(claim: Claim, evidence: Evidence, model: str, resamples: int) -> dict[str, object]:
     bar = {"lower": f"< {-claim.minimum:g}", "higher": f"> {claim.minimum:g}", "at_most": f"< {claim.minimum:g}"}
     row = {"model": model, "name": claim.name, "says": claim.says, "source": claim.source, "bar": bar[claim.direction]}
-    row |= {"direction": claim.direction, "minimum": claim.minimum, "stated": claim.stated, "p_holm": np.nan}
+    line = -claim.minimum if claim.direction == "lower" else claim.minimum
+    row |= {"direction": claim.direction, "line": line, "stated": claim.stated, "p_holm": np.nan}
     row |= {"loss_ratio": _loss_ratio(claim, evidence, model, resamples)}
     found = _difference(claim, evidence, model, resamples)
     if isinstance(found, str):
         nothing = {"difference": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "p_seeds": np.nan, "n": 0}
         return row | nothing | {"why": found}
-    low, high, p = _judged(claim, found, _line(claim))
+    low, high, p = _judged(claim, found, line)
     measured = {"difference": found.gain.value, "low": low, "high": high, "p": p}
     measured |= {"p_seeds": stats.sign_flip(found.gain.seeds), "n": found.gain.n}
     failed = _failed_checks(claim, evidence.checks, model)
     why = f"checks do not hold: {', '.join(failed)}" if failed else _nothing_left(claim, found)
     return row | measured | {"why": why}
-
-
-def _line(claim: Claim) -> float:
-    return -claim.minimum if claim.direction == "lower" else claim.minimum
 
 
 def _judged(claim: Claim, found: Found, line: float) -> tuple[float, float, float]:
@@ -197,8 +194,7 @@ def _verdict(row: Mapping[str, object]) -> str:
         return "untestable"
     if row["p_holm"] <= LEVEL:
         return "supported"
-    line = -row["minimum"] if row["direction"] == "lower" else row["minimum"]  # of a row of the table, as _line
-    other_side = row["high"] < line if row["direction"] == "higher" else row["low"] > line
+    other_side = row["high"] < row["line"] if row["direction"] == "higher" else row["low"] > row["line"]
     return "refuted" if other_side else "undecided"
 
 
