@@ -51,9 +51,8 @@ BROKEN = {
     "torch in the config": ("my_attacks.py", "from typing", "import torch\nfrom typing", "imports torch"),
     "a draw without a key": (
         "my_attacks_run.py",
-        "    polite =",
-        "    import random\n    setting = replace(setting, sampling=setting.sampling.model_copy(update={'top_k': random.randint(1, 10**6)}))\n"
-        "    requests = [replace(r, prompt=r.prompt + str(random.random())) for r in requests]\n    polite =",
+        '"polite")',
+        '"polite" + str(__import__("random").random()))',
         "two runs differ",
     ),
     "requests left out": (

@@ -248,15 +248,15 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
     from presto_bench.rap_screen import RapScreen
 
     monkeypatch.chdir(finished.path)
-    human = "  - {name: human, kind: human, sessions: sessions, k: 20, max_steps: 9}\njudges:\n"
-    undo = edit(finished, "config/tiny.yaml", "judges:\n", human)
+    human = "attacks:\n  - {name: human, kind: human, sessions: sessions, k: 20, max_steps: 9}\n"
+    undo = edit(finished, "config/tiny.yaml", "attacks:\n", human)
     try:
         assert "attack_arm" not in finished.would_run()
         loaded = config.read(finished.path / "config/tiny.yaml")
         results = finished.path / "results/tiny"
         folder = results / "models/tiny/da/seed0"
         words = argparse.Namespace(arm="da", seed=0, person="ada", requests=1)
-        (task,) = rap_tasks.tasks(results, folder, loaded.models[0], loaded.attacks[-1], words, "2026-01-01")
+        (task,) = rap_tasks.tasks(results, folder, loaded.models[0], loaded.attacks[0], words, "2026-01-01")
 
         async def work():
             async with RapScreen(task).run_test() as pilot:
