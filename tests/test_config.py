@@ -21,6 +21,20 @@ def test_the_default_experiment_is_valid_and_arms_inherit(raw_config):
     assert treated.model_dump(exclude={"name", "presto"}) == da.model_dump(exclude={"name", "presto"})
 
 
+@pytest.mark.parametrize(
+    "own, expected",
+    [({"weight": 4.0}, ("random_span", 4.0)), ({"keys": "prefill"}, ("prefill", 2.0)), (None, None)],
+    ids=["one key", "another", "none"],
+)
+def test_what_an_arm_says_of_a_term_goes_over_what_its_parent_says_of_it(raw_config, own, expected):
+    raw_config["arms"] += [
+        {"name": "parent", "inherits": "da", "presto": {"keys": "random_span", "weight": 2.0}},
+        {"name": "child", "inherits": "parent", "presto": own},
+    ]
+    found = config.load(raw_config).item("arms", "child").presto
+    assert (found and (found.keys, found.weight)) == expected
+
+
 def _set(path, value):
     def change(raw):
         place = raw

@@ -9,6 +9,7 @@ import pandas as pd
 from presto_bench import stats
 
 LOSS_MATCH = 1.10  # arms whose held-out loss differs by more are not comparable as they are
+LOSS_RATIO = "_heldout_loss_ratio"  # ends the names of checks that only report
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _loss_checks(evidence: Evidence, model: str, arms: Sequence[str]) -> list[Ch
         return []
     ratios = {arm: losses[arm] / losses["base"] for arm in arms if arm in losses and arm != "base"}
     return [
-        Check(model, f"{arm}_heldout_loss_ratio", ratio, f"within {LOSS_MATCH:.2f} of base's (reported)", None)
+        Check(model, f"{arm}{LOSS_RATIO}", ratio, f"within {LOSS_MATCH:.2f} of base's (reported)", None)
         for arm, ratio in ratios.items()
     ]
 

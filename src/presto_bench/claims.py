@@ -22,6 +22,7 @@ from pydantic import Field, NonNegativeFloat, ValidationError
 from scipy.stats import beta, binom
 
 from presto_bench import analysis, coercion, stats
+from presto_bench.checks import LOSS_RATIO
 from presto_bench.config.parts import Name, Strict
 from presto_bench.errors import UserError
 
@@ -200,7 +201,7 @@ def _verdict(row: Mapping[str, object]) -> str:
 
 def _failed_checks(claim: Claim, checks: pd.DataFrame, model: str) -> list[str]:
     own = checks[checks["model"] == model].set_index("name")["ok"]
-    barred = [name for name in own.index if not name.endswith("_heldout_loss_ratio")]
+    barred = [name for name in own.index if not name.endswith(LOSS_RATIO)]
     wanted = barred if claim.checks == "all" else claim.checks
     return [name for name in wanted if own.get(name) is not True and str(own.get(name)) != "True"]
 

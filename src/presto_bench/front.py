@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from presto_bench.checks import LOSS_RATIO
+
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
 FROM_NOTHING = ", from nothing"
 AFTERWARDS = " (stated after its numbers were seen)"
-REPORTED = "_heldout_loss_ratio"  # checks without a bar
 DEPTH = {
     "harmful_harmful": "harmful text",
     "benign_benign": "benign text",
@@ -51,7 +52,7 @@ def page(
 
 def _doubts(checks: pd.DataFrame) -> list[str]:
     """Which checks fail, and which have a bar and were not measured."""
-    barred = checks[~checks["name"].str.endswith(REPORTED)]
+    barred = checks[~checks["name"].str.endswith(LOSS_RATIO)]
     answers = {
         "False": "Checks that do not hold",
         "nan": "Checks that were not measured",

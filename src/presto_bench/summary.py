@@ -5,9 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.checks import LOSS_MATCH
-
-LOSS_RATIO = "_heldout_loss_ratio"
+from presto_bench.checks import LOSS_MATCH, LOSS_RATIO
 
 
 def build(

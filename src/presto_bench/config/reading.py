@@ -49,7 +49,7 @@ def _items(section: str, entries: Any, where: str) -> list[Item]:
 
 
 def inherit(entries: list[Any], where: str) -> list[Any]:
-    """Arms with their parents' fields filled in."""
+    """Arms with their parents' fields filled in; of a field that is a mapping, key by key."""
     by_name = {entry.get("name"): entry for entry in entries if isinstance(entry, dict)}
 
     def resolved(entry: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
@@ -62,9 +62,18 @@ def inherit(entries: list[Any], where: str) -> list[Any]:
             raise UserError(key, f"there is no arm {parent!r}", f"one of: {', '.join(map(str, by_name))}")
         if parent in path:
             raise UserError(key, f"inherits in a circle: {' → '.join((*path, parent))}", "let one arm inherit nothing")
-        return resolved(by_name[parent], (*path, parent)) | own
+        return _merged(resolved(by_name[parent], (*path, parent)), own)
 
     return [resolved(e, (e.get("name", "?"),)) if isinstance(e, dict) else e for e in entries]
+
+
+def _merged(parent: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(parent[key], value)
+        for key, value in own.items()
+        if isinstance(value, dict) and isinstance(parent.get(key), dict)
+    }
+    return parent | own | both
 
 
 def validate(cls: type[BaseModel], value: Any, where: str) -> Any:
