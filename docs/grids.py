@@ -229,8 +229,8 @@ def matched(found: list[dict], model: str) -> list[str]:
 
 
 def by_seed(found: list[dict], model: str) -> list[str]:
-    """How far an arm's numbers lie apart from training seed to training seed."""
-    wanted = {
+    """How far an arm's numbers lie apart from training seed to training seed, of what the run measured."""
+    columns = {
         "harmful_harmful": "bits a token",
         "net_of_damage": "net of damage",
         "heldout": "held-out loss",
@@ -239,6 +239,7 @@ def by_seed(found: list[dict], model: str) -> list[str]:
         "guided/k20_noprefill": "guided RAP, from nothing",
     }
     mine = [row for row in found if row["model"] == model and row["arm"] != "untouched"]
+    wanted = {what: title for what, title in columns.items() if any(row["what"] == what for row in mine)}
     rows = []
     for arm in dict.fromkeys(row["arm"] for row in mine):
         own = {what: [row["value"] for row in mine if (row["arm"], row["what"]) == (arm, what)] for what in wanted}

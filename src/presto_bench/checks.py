@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from presto_bench import stats
+from presto_bench.check_names import LOSS_RATIO
 
 LOSS_MATCH = 1.10  # arms whose held-out loss differs by more are not comparable as they are
-LOSS_RATIO = "_heldout_loss_ratio"  # ends the names of checks that only report
 
 
 @dataclass(frozen=True)

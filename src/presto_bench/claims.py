@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeFloat, ValidationError
 from scipy.stats import beta, binom
 
 from presto_bench import analysis, coercion, stats
-from presto_bench.checks import LOSS_RATIO
+from presto_bench.check_names import LOSS_RATIO
 from presto_bench.config.parts import Name, Strict
 from presto_bench.errors import UserError
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from presto_bench.checks import LOSS_RATIO
+from presto_bench.check_names import LOSS_RATIO
 
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
 FROM_NOTHING = ", from nothing"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.checks import LOSS_MATCH, LOSS_RATIO
+from presto_bench.check_names import LOSS_RATIO
+from presto_bench.checks import LOSS_MATCH
 
 
 def build(
