@@ -21,7 +21,7 @@ from typing import Any
 
 from presto_bench import chat, manifest, registry
 from presto_bench.config.models import ModelConfig
-from presto_bench.config.parts import canonical
+from presto_bench.config.parts import canonical, over
 from presto_bench.errors import UserError
 
 log = logging.getLogger("presto_bench")
@@ -54,7 +54,7 @@ class Job:
         """The same with the settings that no hash knows: they say how a result is got, and not what it is."""
         entry = self.spec[section]
         unhashed = next((other for other in self.settings.get(section, []) if other["name"] == entry["name"]), {})
-        return registry.config_class(section, entry["kind"], section).model_validate(_over(unhashed, entry))
+        return registry.config_class(section, entry["kind"], section).model_validate(over(unhashed, entry))
 
     def path(self, name: str) -> Path:
         found = self.input[name] if name in self.input else self.output[name]
@@ -105,13 +105,6 @@ class Job:
         log.warning("%s", what)
         with open(self.work_folder() / "notes.txt", "a") as handle:
             handle.write(what + "\n")
-
-
-def _over(unhashed: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """`entry` over what the config has beside it, mapping by mapping: parts of a part may be unhashed too."""
-    merged = {**unhashed, **entry}
-    shared = [key for key in entry if isinstance(entry[key], Mapping) and isinstance(unhashed.get(key), Mapping)]
-    return merged | {key: _over(unhashed[key], entry[key]) for key in shared}
 
 
 def run(stage: Callable[[Job], None], snakemake: Any) -> None:

@@ -1,6 +1,7 @@
 """What every part of a config is made of: strict models, names, one spelling as JSON."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,3 +36,9 @@ class Item(Strict):
 def canonical(value: Any) -> str:
     """JSON with one spelling: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """`upper` over `lower`, mapping by mapping: a part that both have is put together in the same way."""
+    shared = [key for key in upper if isinstance(upper[key], Mapping) and isinstance(lower.get(key), Mapping)]
+    return {**lower, **upper, **{key: over(lower[key], upper[key]) for key in shared}}

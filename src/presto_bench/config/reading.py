@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from presto_bench import registry
 from presto_bench.config.experiment import LISTS, Config
-from presto_bench.config.parts import Item
+from presto_bench.config.parts import Item, over
 from presto_bench.errors import UserError
 
 
@@ -62,18 +62,9 @@ def inherit(entries: list[Any], where: str) -> list[Any]:
             raise UserError(key, f"there is no arm {parent!r}", f"one of: {', '.join(map(str, by_name))}")
         if parent in path:
             raise UserError(key, f"inherits in a circle: {' → '.join((*path, parent))}", "let one arm inherit nothing")
-        return _merged(resolved(by_name[parent], (*path, parent)), own)
+        return over(resolved(by_name[parent], (*path, parent)), own)
 
     return [resolved(e, (e.get("name", "?"),)) if isinstance(e, dict) else e for e in entries]
-
-
-def _merged(parent: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    both = {
-        key: _merged(parent[key], value)
-        for key, value in own.items()
-        if isinstance(value, dict) and isinstance(parent.get(key), dict)
-    }
-    return parent | own | both
 
 
 def validate(cls: type[BaseModel], value: Any, where: str) -> Any:

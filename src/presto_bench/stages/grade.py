@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from presto_bench import models, registry, tables
+from presto_bench import registry, tables
 from presto_bench.jobs import Job, content_hash
-from presto_bench.judges import fluency
 from presto_bench.judges.base import Bench, Item
 
 
@@ -35,6 +34,10 @@ class UntouchedLikelihoods:
         return f"{content_hash(self.job.path('untouched'))}-{self.job.model.decode_dtype}"
 
     def __call__(self, wanted: Sequence[Item]) -> list[float]:
+        # Here, for most gradings never come to it: refusals score 0 without it, and judges elsewhere do not ask.
+        from presto_bench import models
+        from presto_bench.judges import fluency
+
         model, tokenizer = models.load(self.job.path("untouched"), self.job.model.decode_dtype)
         return fluency.mean_log_likelihoods(model, tokenizer, self.job.chat_format, wanted)
 
