@@ -127,11 +127,12 @@ def ranks(summary: dict, model: str) -> list[str]:
 
 def checks(summary: dict, model: str) -> list[str]:
     """What must hold before arms are compared, and whether it does."""
-    holds = {True: "yes", False: "**no**", None: "reported"}
+    holds = {True: "yes", False: "**no**", None: "not known"}
     rows = []
     for name, check in summary["checks"][model].items():
         value = "not measured" if check["value"] is None else f"{check['value']:.3f}"
-        rows.append([name.replace("_", " "), value, check["bar"], holds[check["ok"]]])
+        reported = check["bar"].endswith("(reported)")
+        rows.append([name.replace("_", " "), value, check["bar"], "reported" if reported else holds[check["ok"]]])
     return _grid(["check", "measured", "bar", "holds"], rows)
 
 

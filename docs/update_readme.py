@@ -148,6 +148,7 @@ RUNS = (
     Run("standin", DEMO_PAGES, ("bits", "composition", "comparisons"), DEMO_FIGURES),
     Run("facts", {"docs/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Run("evidence", {"docs/evidence.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"),
+    Run("kl_seeds", {"docs/evidence.md": kl_seeds}, ("bits", "seeds"), ("seeds",), "kl_"),
     Run("matched", {"docs/evidence.md": matched}, ("bits", "composition", "matched"), ("price",)),
     Run("matched_earlier", {"docs/evidence.md": matched_earlier}, (), ()),  # kept as it was committed; nothing makes it anew
     Run("entropy", {"docs/evidence.md": entropy}, ("bits", "ranks", "targets", "causal"), ("entropy", "causal")),
