@@ -51,7 +51,15 @@ def test_arms_stand_in_the_order_of_their_price_and_one_without_a_price_is_left_
     assert lines[2] == "| cheap | 1.50 [0.50, 2.50] | – | 4.00 [3.00, 5.00] | 4.00 [3.00, 5.00] | 0.50 [-0.50, 1.50] |"
 
 
-def test_seeds_are_shown_with_their_range_and_what_an_arm_lacks_with_a_dash(grids):
+def test_seeds_are_shown_with_their_range_what_an_arm_lacks_with_a_dash_and_what_no_arm_has_not_at_all(grids):
     rows = [{"model": "m", "arm": "da", "seed": s, "what": "heldout", "value": v} for s, v in enumerate((1.0, 2.0, 1.5))]
-    (line,) = grids.by_seed(rows, "m")[2:]
-    assert line == "| DA | 3 | – | – | 1.50 (1.00 to 2.00) | – | – | – |"
+    header, _, *lines = grids.by_seed([*rows, {"model": "m", "arm": "base", "seed": 0, "what": "overrefusal", "value": 0}], "m")
+    assert header.endswith("| seeds | held-out loss | benign requests refused |")
+    assert lines == ["| DA | 3 | 1.50 (1.00 to 2.00) | – |", "| base (shallowly aligned) | 1 | – | 0.00 (0.00 to 0.00) |"]
+
+
+def test_a_check_that_could_not_be_asked_is_not_shown_as_one_that_only_reports(grids):
+    missing = {"value": None, "ok": None}
+    checks = {"asked": missing | {"bar": ">= 0.3"}, "loss_ratio": missing | {"bar": "within 1.10 of base's (reported)"}}
+    lines = grids.checks({"checks": {"m": checks}}, "m")[2:]
+    assert [line.split(" | ")[-1] for line in lines] == ["not known |", "reported |"]
