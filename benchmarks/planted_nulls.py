@@ -81,6 +81,7 @@ def main() -> None:
                 "value": hits / asked.runs,
                 "unit": "share of runs",
                 "on": {
+                    "experiment": asked.results.name,
                     "runs": asked.runs,
                     "low": round(interval.low, 4),
                     "high": round(interval.high, 4),
