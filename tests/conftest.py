@@ -15,6 +15,17 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Side by side (pytest -n 2 --dist loadgroup): what shares a dear fixture in one process, every other file in one too.
+
+    Fault tests share nothing: each goes where there is room.
+    """
+    for item in items:
+        if not item.get_closest_marker("faults"):
+            shared = (name for name in ("finished", "smollm2") if name in item.fixturenames)
+            item.add_marker(pytest.mark.xdist_group(next(shared, item.path.stem)))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

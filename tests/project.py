@@ -15,6 +15,9 @@ LEFT_OUT = shutil.ignore_patterns(
     ".venv", ".git", "results", "downloads", ".snakemake", "__pycache__", "*.egg-info", ".*cache", ".hypothesis"
 )
 
+# One core where tests run side by side, two where they have the machine to themselves; snakemake cuts threads down to it.
+CORES = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+
 
 class Project:
     """A copy of the repository with a tiny model, and snakemake to run in it."""
@@ -22,7 +25,7 @@ class Project:
     def __init__(self, root: Path, folder: Path):
         self.path = Path(shutil.copytree(root, folder, ignore=LEFT_OUT))
         tiny_model.make(self.path / "downloads/tiny-llama", "llama")
-        self.environment = os.environ | {"PYTHONPATH": str(self.path / "src"), "OMP_NUM_THREADS": "2"}
+        self.environment = os.environ | {"PYTHONPATH": str(self.path / "src"), "OMP_NUM_THREADS": CORES}
 
     def config(self, change=None) -> None:
         path = self.path / "config/tiny.yaml"
@@ -32,7 +35,7 @@ class Project:
         path.write_text(yaml.safe_dump(raw, sort_keys=False))
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--cores", "2", *words, "--configfile", "config/tiny.yaml"]
+        return [sys.executable, "-m", "snakemake", "--cores", CORES, *words, "--configfile", "config/tiny.yaml"]
 
     def run(self, *words: str, ok: bool = True) -> str:
         done = subprocess.run(self.command(*words), cwd=self.path, env=self.environment, capture_output=True, text=True)

@@ -27,7 +27,7 @@ def codes(source: Path) -> dict[str, str]:
 
 @pytest.fixture
 def source(root, tmp_path):
-    return Path(shutil.copytree(root / "src", tmp_path / "src"))
+    return Path(shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def test_comments_and_docstrings_are_no_code(source):

@@ -69,28 +69,26 @@ def after_attacks():
     return {"grade_attack": 2, "tables": 1, "figure": 8, "manifest": 1, "front_page": 1, "verdicts": 1, "corrected_means": 1}
 
 
-def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished):
-    """A Gemma-3-shaped model without a system role, a user's own weights as an arm, and a second guided attack."""
-    tiny_model.make(finished.path / "downloads/tiny-gemma", "gemma3")
-    tiny_model.make(finished.path / "downloads/mine", "llama")
-    original = (finished.path / "config/tiny.yaml").read_text()
+def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished, tmp_path):
+    """A Gemma-3-shaped model without a system role, a user's own weights as an arm, and a second guided attack for one of the two."""
+    there = moved(finished, tmp_path / "two")
+    tiny_model.make(there.path / "downloads/tiny-gemma", "gemma3")
+    tiny_model.make(there.path / "downloads/mine", "llama")
 
     def change(raw):
-        raw["experiment"] = "two"
         raw["models"].append({"name": "gem", "kind": "local", "path": "downloads/tiny-gemma", "sampling": {"temperature": 0.7}})
         raw["arms"].append({"name": "mine", "kind": "checkpoint", "of": "tiny", "path": "downloads/mine"})
-        raw["arms"][1]["steps"] = 2
-        raw["attacks"].append({"name": "sweep", "kind": "guided", "k": [2, 5], "max_steps": 8, "prefill": [False]})
+        raw["attacks"].append(
+            {"name": "sweep", "kind": "guided", "k": [2, 5], "max_steps": 8, "prefill": [False], "only": ["gem"]}
+        )
 
-    try:
-        finished.config(change)
-        finished.run()
-        summary = json.loads((finished.path / "results/two/summary.json").read_text())
-    finally:
-        (finished.path / "config/tiny.yaml").write_text(original)
-    assert set(summary["scores"]) == {"tiny", "gem"}
-    assert set(summary["scores"]["tiny"]) == {"base", "da", "mine"}
-    assert set(summary["scores"]["gem"]) == {"base", "da"}
+    there.config(change)
+    would = there.would_run("results/tiny/summary.json")
+    assert (would["finetune_arm"], would["align"], would["attack_arm"]) == (1, 1, 5)  # what was there is kept
+    there.run("results/tiny/summary.json")
+    scores = json.loads((there.path / "results/tiny/summary.json").read_text())["scores"]
+    assert {model: set(arms) for model, arms in scores.items()} == {"tiny": {"base", "da", "mine"}, "gem": {"base", "da"}}
+    assert {model: set(arms["base"]) for model, arms in scores.items()} == {"tiny": {"guided"}, "gem": {"guided", "sweep"}}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +198,7 @@ def test_a_pilot_runs_small_beside_its_experiment_and_feeds_the_plan(finished, m
     from presto_bench import config, pilot, plan
 
     before = finished.tables()
-    finished.run("--config", "pilot=tiny")
+    finished.run("results/tiny_pilot/summary.json", "--config", "pilot=tiny")
     folder = finished.path / "results/tiny_pilot"
     try:
         summary = json.loads((folder / "summary.json").read_text())
@@ -214,15 +212,15 @@ def test_a_pilot_runs_small_beside_its_experiment_and_feeds_the_plan(finished, m
         shutil.rmtree(folder)
 
 
-def test_weights_that_are_not_to_be_kept_go_when_nothing_needs_them_and_nothing_is_stale_then(root, tmp_path, finished):
-    project = Project(root, tmp_path / "project")
-    project.config(lambda raw: raw.update(keep_weights=False))
-    project.run()
-    models = project.path / "results/tiny/models/tiny"
+def test_weights_that_are_not_to_be_kept_go_when_nothing_needs_them_and_nothing_is_stale_then(finished, tmp_path):
+    there = moved(finished, tmp_path / "project")
+    there.config(lambda raw: raw.update(keep_weights=False))
+    there.run("--forcerun", "finetune_arm")
+    models = there.path / "results/tiny/models/tiny"
     assert not (models / "da/seed0").exists() and (models / "da/seed0.metrics.jsonl").exists()
     assert (models / "base/seed0/model.safetensors").exists()  # what every arm starts from
-    assert project.would_run() == {}
-    assert project.tables() == finished.tables()
+    assert there.would_run() == {}
+    assert there.tables() == finished.tables()
 
 
 @pytest.mark.faults
@@ -264,7 +262,7 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
 
         asyncio.run(work())
         assert finished.would_run()["attack_arm"] == 1
-        finished.run()
+        finished.run("results/tiny/tables/scores.csv")
         found = tables.read(results / "attacks/human/tiny/da/seed0.parquet", "completions")
         second = task.candidates(())[1][0]
         assert found["token_ids"].tolist()[0].tolist() == [second, task.candidates((second,))[0][0]]
