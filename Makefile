@@ -36,7 +36,7 @@ readme: $(INSTALLED)
 
 # Two at a time: most of a test's time is start-up of small jobs on one core.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not faults and not slurm and not gpu and not judge and not paper"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not faults and not slurm and not gpu and not judge and not paper"
 
 # The whole matrix of faults; those on Slurm start a real one on this machine and need root.
 test-faults: $(INSTALLED)

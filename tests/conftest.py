@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from presto_bench import config
 
@@ -15,15 +16,31 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Side by side (pytest -n 2 --dist loadgroup): what shares a dear fixture in one process, every other file in one too.
+# Files whose tests share a fixture that is dear to make.
+TOGETHER = {
+    "finished": {"test_judges_workflow.py", "test_reruns.py", "test_status.py", "test_workflow.py"},
+    "smollm2": {
+        "test_chat.py",
+        "test_facts.py",
+        "test_judges_real.py",
+        "test_likelihood.py",
+        "test_models.py",
+        "test_standin.py",
+    },
+}
 
-    Fault tests share nothing: each goes where there is room.
-    """
-    for item in items:
-        if not item.get_closest_marker("faults"):
-            shared = (name for name in ("finished", "smollm2") if name in item.fixturenames)
-            item.add_marker(pytest.mark.xdist_group(next(shared, item.path.stem)))
+
+class Together(LoadFileScheduling):
+    """File by file, and the files of TOGETHER in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.split("::", 1)[0]).name
+        return next((name for name, files in TOGETHER.items() if file in files), file)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """For pytest -n 2 --dist loadfile; what else is asked for is left as it is."""
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
