@@ -42,7 +42,7 @@ class Naive:
 
     def __init__(self, setting: Setting, request: Request):
         self.setting, self.request = setting, request
-        self.helper, self.tokenizer = models.load_helper(setting.helper, setting.model.dtype)
+        self.helper, self.tokenizer = models.load_helper(setting.helper, str(setting.model.dtype).removeprefix("torch."))
         self.labels: dict[tuple[int, ...], dict[int, bool]] = {}
 
     @torch.inference_mode()
@@ -93,7 +93,7 @@ def growth(setting: Setting, longest: int) -> float:
     asked = requests(8)
     rows = [chat.encode(setting.tokenizer, r.prompt, setting.chat_format) for r in asked]
     rank = autorap.Ranker(setting.model, rows, K)
-    helper, tokenizer = models.load_helper(setting.helper, setting.model.dtype)
+    helper, tokenizer = models.load_helper(setting.helper, str(setting.model.dtype).removeprefix("torch."))
     label = autorap.Labeller(helper, tokenizer, setting, [r.prompt for r in asked])
     words = chat.encode_text(setting.tokenizer, " ".join(f"step {i} is to stir the soup" for i in range(longest)))[
         : longest + 8

@@ -81,7 +81,7 @@ rule merge_shards:
         "../envs/model.yaml"
     params:
         spec=lambda w: spec(policy=CONFIG.policy, models=model_spec(w.model, "chat"), attacks=attack_spec(w.attack)),
-        code=lambda w: code("attack", CONFIG.item("attacks", w.attack)),
+        code=lambda w: code("merge", CONFIG.item("attacks", w.attack)),
     script:
         "../workflow/scripts/merge_shards.py"
 

@@ -20,7 +20,7 @@ rule augment:
         "../envs/model.yaml"
     params:
         spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm, without=HOW)),
-        code=code("finetune"),
+        code=code("augment"),
     script:
         "../workflow/scripts/augment.py"
 

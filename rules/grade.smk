@@ -15,7 +15,7 @@ rule judge_template:
         "../envs/model.yaml"
     params:
         spec=lambda w: spec(template=CONFIG.item("judges", w.judge).template),
-        code=code("judge_parts"),
+        code=code("judge_template"),
     script:
         "../workflow/scripts/judge_template.py"
 
@@ -31,7 +31,7 @@ rule judge_weights:
         "../envs/model.yaml"
     params:
         spec=lambda w: spec(judges=judge_spec(w.judge)),
-        code=code("judge_parts"),
+        code=code("judge_weights"),
     script:
         "../workflow/scripts/judge_weights.py"
 

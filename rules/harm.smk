@@ -26,7 +26,7 @@ rule harm_prompts:
                 mode="json", exclude={"harmful_model", "max_new_tokens", "batch_size", "engine", "triples"}
             )
         ),
-        code=code("harm"),
+        code=code("harm_prompts"),
     script:
         "../workflow/scripts/harm_prompts.py"
 
@@ -185,6 +185,6 @@ rule base:
         "../envs/model.yaml"
     params:
         spec=lambda w: spec(models=model_spec(w.model)),
-        code=code("harm"),
+        code=code("published_base"),
     script:
         "../workflow/scripts/base.py"

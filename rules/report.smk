@@ -33,6 +33,7 @@ rule front_page:
         bits=f"{RESULTS}/tables/bits.csv",
         reach=f"{RESULTS}/tables/reach.csv",
         composition=f"{RESULTS}/tables/composition.csv",
+        manifests=manifests(),
     output:
         front=f"{RESULTS}/front.rst",
     log:

@@ -1,11 +1,13 @@
 """What tests share: the repository's root, tiny models of each family, and the real SmolLM2."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from hypothesis import settings
-from xdist.scheduler import LoadFileScheduling
 
 from presto_bench import config
 
@@ -16,31 +18,16 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-# Files whose tests share a fixture that is dear to make.
-TOGETHER = {
-    "finished": {"test_judges_workflow.py", "test_reruns.py", "test_status.py", "test_workflow.py"},
-    "smollm2": {
-        "test_chat.py",
-        "test_facts.py",
-        "test_judges_real.py",
-        "test_likelihood.py",
-        "test_models.py",
-        "test_standin.py",
-    },
-}
-
-
-class Together(LoadFileScheduling):
-    """File by file, and the files of TOGETHER in one process."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = Path(nodeid.split("::", 1)[0]).name
-        return next((name for name, files in TOGETHER.items() if file in files), file)
-
-
-def pytest_xdist_make_scheduler(config, log):
-    """For pytest -n 2 --dist loadfile; what else is asked for is left as it is."""
-    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
+def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made by whichever worker needs it first, and that all workers share: read it or copy it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, mark = shared / name, shared / f"{name}.made"
+    with FileLock(f"{folder}.lock"):
+        if not mark.exists():
+            make(folder)
+            mark.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -61,16 +48,13 @@ def smollm2(tmp_path_factory):
 
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     entry = config.load(raw).models[0]
-    folder = tmp_path_factory.mktemp("smollm2") / "model"
-    models.fetch(entry, folder, ROOT / "downloads")
-    return folder
+    return once(tmp_path_factory, "smollm2", lambda folder: models.fetch(entry, folder, ROOT / "downloads"))
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A finished run of config/tiny.yaml; whoever changes something in it puts it back."""
-    from project import Project
+    """A finished run of config/tiny.yaml, this worker's own copy; whoever changes something in it puts it back."""
+    from project import Project, moved
 
-    project = Project(ROOT, tmp_path_factory.mktemp("finished") / "project")
-    project.run()
-    return project
+    made = once(tmp_path_factory, "finished", lambda folder: Project(ROOT, folder).run())
+    return moved(Project.at(made), tmp_path_factory.mktemp("copy") / "project")

@@ -10,7 +10,9 @@ from pathlib import Path
 import yaml
 
 import tiny_model
+import warm
 
+COLD = sys.executable  # for tests that kill jobs, or hand them to a cluster
 LEFT_OUT = shutil.ignore_patterns(
     ".venv", ".git", "results", "downloads", ".snakemake", "__pycache__", "*.egg-info", ".*cache", ".hypothesis"
 )
@@ -20,12 +22,23 @@ CORES = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 
 
 class Project:
-    """A copy of the repository with a tiny model, and snakemake to run in it."""
+    """A copy of the repository with a tiny model, and snakemake to run in it. python: what it and its jobs run on; None: warm.python()."""
 
-    def __init__(self, root: Path, folder: Path):
-        self.path = Path(shutil.copytree(root, folder, ignore=LEFT_OUT))
-        tiny_model.make(self.path / "downloads/tiny-llama", "llama")
-        self.environment = os.environ | {"PYTHONPATH": str(self.path / "src"), "OMP_NUM_THREADS": CORES}
+    def __init__(self, root: Path, folder: Path, python: str | None = None):
+        shutil.copytree(root, folder, ignore=LEFT_OUT)
+        tiny_model.make(folder / "downloads/tiny-llama", "llama")
+        self._settle(folder, python)
+
+    def _settle(self, folder: Path, python: str | None) -> None:
+        self.path, self.python = folder, python or warm.python()
+        self.environment = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": CORES}
+
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """One that stands in `folder` already."""
+        there = cls.__new__(cls)
+        there._settle(folder, None)
+        return there
 
     def config(self, change=None) -> None:
         path = self.path / "config/tiny.yaml"
@@ -35,7 +48,7 @@ class Project:
         path.write_text(yaml.safe_dump(raw, sort_keys=False))
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "snakemake", "--cores", CORES, *words, "--configfile", "config/tiny.yaml"]
+        return [self.python, "-m", "snakemake", "--cores", CORES, *words, "--configfile", "config/tiny.yaml"]
 
     def run(self, *words: str, ok: bool = True) -> str:
         done = subprocess.run(self.command(*words), cwd=self.path, env=self.environment, capture_output=True, text=True)
@@ -59,9 +72,7 @@ class Project:
 def moved(project: Project, folder: Path) -> Project:
     """The same project, finished work included, in another place."""
     shutil.copytree(project.path, folder, ignore=shutil.ignore_patterns("locks"), symlinks=True)
-    there = Project.__new__(Project)
-    there.path, there.environment = folder, project.environment | {"PYTHONPATH": str(folder / "src")}
-    return there
+    return Project.at(folder)
 
 
 def edit(project: Project, name: str, before: str, after: str):

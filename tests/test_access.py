@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -65,7 +64,7 @@ def test_who_writes_harmful_answers_is_the_users_to_name(paper):
 
 def test_a_dry_run_lists_the_jobs_and_what_is_missing_and_a_run_starts_no_job(root, tmp_path):
     project = Project(root, tmp_path / "project")
-    words = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "config/paper.yaml"]
+    words = [project.python, "-m", "snakemake", "--cores", "1", "--configfile", "config/paper.yaml"]
 
     def say(*more):
         return subprocess.run([*words, *more], cwd=project.path, env=project.environment, capture_output=True, text=True)

@@ -6,7 +6,7 @@ from transformers import AutoModelForSequenceClassification
 
 import test_search
 import tiny_model
-from presto_bench import chat, models
+from presto_bench import chat, folders
 from presto_bench.attacks import autorap
 from presto_bench.attacks.base import Request, Setting
 from presto_bench.attacks.configs import AutoRap
@@ -50,7 +50,7 @@ class Uncached(test_search.World):
     def __init__(self, setting, request, k):
         self.setting, self.request, self.k = setting, request, k
         self.helper = AutoModelForSequenceClassification.from_pretrained(setting.helper)
-        self.tokenizer = models.load_tokenizer(setting.helper)
+        self.tokenizer = folders.load_tokenizer(setting.helper)
         self.ranked_calls, self.harmful_calls = [], []
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import LogitsProcessorList
 
 import tiny_model
-from presto_bench import blended, chat, models
+from presto_bench import blended, chat, folders, models
 from presto_bench.attacks import autorap
 from presto_bench.decoding import continue_rows
 from presto_bench.errors import UserError
@@ -103,19 +103,19 @@ def test_it_is_saved_beside_the_weights_and_loads_as_both(tmp_path):
     served, expert, tokenizer = two("llama")
     for name, model in (("served", served), ("expert", expert)):
         models.save(model, tokenizer, tmp_path / name)
-    models.defend_with_expert(tmp_path / "served", tmp_path / "expert", tmp_path / "arm", 3.0, 5)
+    folders.defend_with_expert(tmp_path / "served", tmp_path / "expert", tmp_path / "arm", 3.0, 5)
     loaded, _ = models.load(tmp_path / "arm", "float32")
     ids = torch.tensor([ROWS[0]], device=loaded.device)
     with torch.inference_mode():
         expected = blended.Blended(served, expert, 3.0, 5)(input_ids=ids.cpu()).logits
         torch.testing.assert_close(loaded(input_ids=ids).logits.cpu(), expected)
-    assert models.chat_format(tmp_path / "arm", chat.ChatFormat()) == chat.ChatFormat()  # no header comes again
+    assert folders.chat_format(tmp_path / "arm", chat.ChatFormat()) == chat.ChatFormat()  # no header comes again
 
 
 def test_an_expert_of_another_shape_is_refused(tmp_path):
     for name, family in (("served", "llama"), ("expert", "qwen3")):
         tokenizer = tiny_model.tokenizer(family)
         models.save(tiny_model.model(family, len(tokenizer)), tokenizer, tmp_path / name)
-    models.defend_with_expert(tmp_path / "served", tmp_path / "expert", tmp_path / "arm", 3.0, 5)
+    folders.defend_with_expert(tmp_path / "served", tmp_path / "expert", tmp_path / "arm", 3.0, 5)
     with pytest.raises(UserError, match="take two arms of one model"):
         models.load(tmp_path / "arm", "float32")

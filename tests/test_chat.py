@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tiny_model
-from presto_bench import chat, models
+from presto_bench import chat, folders
 from presto_bench.errors import UserError
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=40)
@@ -133,7 +133,7 @@ def test_a_prompt_longer_than_the_context_is_named():
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_on_the_real_model_the_whole_is_what_its_tokenizer_reads(smollm2, prompt, prefill):
     """The prompt's ids are those of the template's own text; the prefill follows the assistant's tag directly."""
-    tokenizer = models.load_tokenizer(smollm2)
+    tokenizer = folders.load_tokenizer(smollm2)
     encoded = chat.encode(tokenizer, prompt, PLAIN, prefill)
     assert tokenizer.decode(encoded.prompt_ids) == chat.render_prompt(tokenizer, prompt, PLAIN)
     assert tokenizer.decode(encoded.prompt_ids).endswith("<|im_start|>assistant\n")

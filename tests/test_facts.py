@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from presto_bench import models, refusal
+from presto_bench import folders, refusal
 from presto_bench.config import StandinConfig
 from presto_bench.judges.base import Item
 from presto_bench.judges.facts import FactsJudge
@@ -69,7 +69,7 @@ def test_every_refusal_is_seen_as_one_and_grades_as_nothing():
 
 
 def test_refusals_open_in_many_ways(smollm2):
-    tokenizer = models.load_tokenizer(smollm2)
+    tokenizer = folders.load_tokenizer(smollm2)
     assert len({tokenizer.encode(text, add_special_tokens=False)[0] for text in facts.refusals()}) >= 30
 
 

@@ -9,38 +9,66 @@ import pytest
 
 from presto_bench import fingerprint
 
-PROBE = """
-from pathlib import Path
-from presto_bench import fingerprint
-for path in sorted(Path(fingerprint.ROOT, "stages").glob("[a-z]*.py")):
-    print(path.stem, fingerprint.code_hash([f"presto_bench.stages.{path.stem}"]))
-"""
-
 
 def codes(source: Path) -> dict[str, str]:
-    """Each stage's hash as a fresh process sees it, with the package of `source`."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(source)}
+    """Each stage's hash, read anew from the package in `source`."""
+    fingerprint.forget()
+    stages = sorted((source / "presto_bench/stages").glob("[a-z]*.py"))
+    return {path.stem: fingerprint.code_hash([f"presto_bench.stages.{path.stem}"]) for path in stages}
+
+
+@pytest.fixture(scope="module")
+def package(root, tmp_path_factory):
+    """A copy of the package and each stage's hash before any edit."""
+    source = Path(
+        shutil.copytree(
+            root / "src", tmp_path_factory.mktemp("fingerprint") / "src", ignore=shutil.ignore_patterns("__pycache__")
+        )
     )
-    return dict(line.split() for line in done.stdout.splitlines())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "ROOT", source / "presto_bench")
+        before = codes(source)
+    return source, before
 
 
 @pytest.fixture
-def source(root, tmp_path):
-    return Path(shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")))
+def source(package, monkeypatch):
+    """The copy, which `fingerprint` takes for its package; every edit is undone."""
+    folder, _ = package
+    texts = {path: path.read_bytes() for path in folder.rglob("*.py")}
+    monkeypatch.setattr(fingerprint, "ROOT", folder / "presto_bench")
+    yield folder
+    for path, text in texts.items():
+        if path.read_bytes() != text:
+            path.write_bytes(text)
+    fingerprint.forget()
 
 
-def test_comments_and_docstrings_are_no_code(source):
-    before = codes(source)
+@pytest.fixture
+def before(package):
+    return package[1]
+
+
+def test_comments_and_docstrings_are_no_code(source, before):
     path = source / "presto_bench/standin/policy.py"
     path.write_text(path.read_text().replace('"""The table `prompts`', '"""Now told otherwise') + "\n# a remark\n")
     assert codes(source) == before
+
+
+def test_a_process_that_lives_through_an_edit_sees_it_once_it_forgets(source, before):
+    path = source / "presto_bench/tables.py"
+    assert fingerprint.code_hash(["presto_bench.stages.tables"]) == before["tables"]
+    path.write_text(path.read_text() + "\nPLANTED = 1\n")
+    assert fingerprint.code_hash(["presto_bench.stages.tables"]) == before["tables"]
+    fingerprint.forget()
+    assert fingerprint.code_hash(["presto_bench.stages.tables"]) != before["tables"]
 
 
 # Written by hand: an edit in this module reruns these stages.
 ALL = {
     "answers",
     "attack",
+    "augment",
     "bundle",
     "candidates",
     "causal",
@@ -54,12 +82,17 @@ ALL = {
     "front",
     "grade",
     "harm",
+    "harm_prompts",
     "helper",
     "judge_check",
-    "judge_parts",
+    "judge_template",
+    "judge_weights",
     "manifest",
+    "merge",
     "prompts",
+    "published_base",
     "ranks",
+    "requests",
     "own_answers",
     "refusals",
     "retry_failed",
@@ -68,6 +101,8 @@ ALL = {
     "utility",
     "verdicts",
 }
+# Both read what an attack works on.
+REQUESTS = {"merge", "requests"}
 # Stages that know a stand-in policy.
 STANDIN = {
     "answers",
@@ -76,11 +111,14 @@ STANDIN = {
     "composition",
     "finetune",
     "harm",
+    "harm_prompts",
     "helper",
     "judge_check",
+    "merge",
     "prompts",
     "ranks",
     "refusals",
+    "requests",
     "utility",
 }
 REACHES = {
@@ -97,7 +135,7 @@ REACHES = {
     "attacks/search.py": set(),  # autorap's, which its attack adds
     "rollback.py": set(),
     "training.py": {"finetune"},
-    "augment.py": {"finetune"},
+    "augment.py": {"augment", "finetune"},
     "stats.py": {"corrected", "tables", "verdicts"},
     "analysis.py": {"corrected", "tables", "verdicts"},
     "checks.py": {"tables"},
@@ -109,21 +147,22 @@ REACHES = {
     "figures/style.py": {"figure"},
     "figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "decoding.py": {"answers", "attack", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
+    "decoding.py": {"answers", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
     "writing.py": {"answers", "harm", "own_answers", "refusals"},
-    "refusal.py": {"answers", "composition", "harm", "helper", "refusals", "utility"},
-    "harm.py": {"harm"},
+    "refusal.py": {"answers", "composition", "harm", "harm_prompts", "helper", "refusals", "utility"},
+    "harm.py": {"harm", "harm_prompts"},
     "sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
-    "source_files.py": {"harm", "source", "utility"},
+    "source_files.py": {"harm", "harm_prompts", "source", "utility"},
     "references.py": set(),  # it only refuses
-    "policies.py": {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
-    "standin/facts.py": {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
+    "policies.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
+    "standin/facts.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
     "utility/mt_bench.py": set(),  # a task's own module is added by its rule
     "judges/fluency.py": {"grade", "judge_check"},
     "judges/standin.py": {
         "answers",
         "composition",
         "harm",
+        "harm_prompts",
         "helper",
         "refusals",
         "utility",
@@ -133,14 +172,14 @@ REACHES = {
     "config/parts.py": ALL,
     "config/models.py": ALL,  # every job may name its model
     "config/training.py": STANDIN
-    | {"candidates", "checkpoint", "decoding_arm"},  # a stand-in's own config says how its base is trained
+    | {"augment", "checkpoint", "decoding_arm"},  # a stand-in's own config says how its base is trained
     "config/standin.py": STANDIN,
     "config/answers.py": STANDIN | {"own_answers"},
-    "config/harm.py": {"harm"},
+    "config/harm.py": {"harm", "harm_prompts"},
     "config/schema.py": set(),
     "config/__init__.py": set(),  # for plug-ins and tests: modules of this package name the part
     "config/arms.py": {"checkpoint", "decoding_arm", "finetune"},
-    "config/helper.py": {"candidates", "helper"},
+    "config/helper.py": {"helper"},
     "config/causal.py": {"causal", "tables"},
     "config/composition.py": {"composition"},
     "config/experiment.py": set(),  # what a rule takes of it stands in its spec
@@ -154,22 +193,17 @@ def test_every_part_of_the_config_is_named_here(source):
 
 
 @pytest.mark.parametrize("module", REACHES)
-def test_an_edit_reruns_exactly_the_stages_that_reach_it(source, module):
+def test_an_edit_reruns_exactly_the_stages_that_reach_it(source, before, module):
     path = source / "presto_bench" / module
-    before = codes(source)
     path.write_text(path.read_text() + "\nPLANTED = 1\n")
     after = codes(source)
     assert {stage for stage in before if before[stage] != after[stage]} == REACHES[module]
 
 
 def test_an_attacks_own_module_counts_where_its_rule_names_it(source):
-    plug = "import sys; from presto_bench import fingerprint; print(fingerprint.code_hash(['presto_bench.stages.attack', 'presto_bench.attacks.guided']))"
-
     def found():
-        done = subprocess.run(
-            [sys.executable, "-c", plug], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(source)}
-        )
-        return done.stdout
+        fingerprint.forget()
+        return fingerprint.code_hash(["presto_bench.stages.attack", "presto_bench.attacks.guided"])
 
     before, path = found(), source / "presto_bench/attacks/guided.py"
     path.write_text(path.read_text() + "\nPLANTED = 1\n")

@@ -93,6 +93,15 @@ def test_a_check_that_fails_stands_before_the_numbers():
     assert "not measured: base_guided_score (m)" in page(ok=None)
 
 
+def test_jobs_of_different_precisions_are_told_of_before_the_numbers():
+    def said(precisions):
+        return front.page(frames(), ["No difference shown."], ["guided"], "exact", precisions=precisions)
+
+    mixed = said({"bfloat16": 1, "float32": 2})
+    assert mixed.index("different precisions (bfloat16 in 1, float32 in 2") < mixed.index("How deep")
+    assert "precisions" not in said({"float32": 3})
+
+
 def test_where_nothing_was_searched_there_is_no_such_section():
     assert "any picker" not in page(reach=False)
 

@@ -11,7 +11,7 @@ from presto_bench.config import HarmConfig
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
 from presto_bench.sources import SOURCES
-from presto_bench.stages import harm as stage
+from presto_bench.stages import harm_prompts
 
 FRAMES = {name: frame.rename(columns=SOURCES[name].renamed) for name, frame in paper_data.frames().items()}
 PAIRS = harm.helper_pairs(FRAMES["pku_saferlhf"], 8, 4)
@@ -176,7 +176,7 @@ def job(tmp_path):
 def test_a_limit_on_anchors_takes_as_many_of_each_models_source(job):
     """Else the first source would take the others' places, and a model would train on another's requests."""
     asked = job(anchors=5)
-    stage.prompts(asked)
+    harm_prompts.make(asked)
     prompts = tables.read(asked.path("prompts"), "prompts")
     anchors = set(prompts.loc[prompts["category"] == harm.ANCHOR, "prompt"])
     assert anchors == {*FRAMES["llama2_anchors"]["prompt"][:5], *FRAMES["push_forward_utility_prompts"]["prompt"][:5]}
@@ -184,7 +184,7 @@ def test_a_limit_on_anchors_takes_as_many_of_each_models_source(job):
 
 def test_requests_prefills_and_answers_can_be_read_by_their_owner_alone(job):
     asked = job()
-    stage.prompts(asked)
+    harm_prompts.make(asked)
     for name in asked.output:
         assert asked.path(name).stat().st_mode & 0o077 == 0
     pairs = tables.read(asked.path("pairs"), "written")

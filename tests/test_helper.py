@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import tiny_model
 from presto_bench import models
-from presto_bench.attacks import helper
+from presto_bench.attacks import helper, helper_training
 from presto_bench.config import HelperConfig
 
 HARMFUL = tuple(range(100, 160))
@@ -109,9 +109,9 @@ def lessons():
 
 def trained(folder, rows, harmful, seed=0):
     torch.manual_seed(seed)
-    model, tokenizer = models.load_helper(folder, torch.float32)
+    model, tokenizer = models.load_helper(folder, "float32")
     config = HelperConfig(steps=40, batch_size=6, lr=3e-3, autocast=None)
-    return helper.train(model, rows, harmful, config, seed, tokenizer.eos_token_id)
+    return helper_training.train(model, rows, harmful, config, seed, tokenizer.eos_token_id)
 
 
 def test_it_learns_a_rule_and_the_same_seed_learns_the_same(tmp_path, lessons):
@@ -125,7 +125,7 @@ def test_it_learns_a_rule_and_the_same_seed_learns_the_same(tmp_path, lessons):
 
 def test_a_probability_does_not_depend_on_the_batch(tmp_path, lessons):
     rows, _ = lessons
-    model, _ = models.load_helper(tiny_model.make(tmp_path / "model", "llama"), torch.float32)
+    model, _ = models.load_helper(tiny_model.make(tmp_path / "model", "llama"), "float32")
     together = helper.probabilities(model, rows[:9], 1)
     alone = [helper.probabilities(model, [row], 1)[0] for row in rows[:9]]
     np.testing.assert_allclose(together, alone, rtol=1e-5)

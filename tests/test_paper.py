@@ -55,7 +55,7 @@ SMALL = [
 class Paper(Project):
     def command(self, *words):
         threads = ["--set-threads", *(f"{rule}=1" for rule in SMALL)]
-        return [sys.executable, "-m", "snakemake", "--cores", "2", *words, "--configfile", CONFIG, *threads]
+        return [self.python, "-m", "snakemake", "--cores", "2", *words, "--configfile", CONFIG, *threads]
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +126,9 @@ def test_what_trains_and_what_measures_share_no_prompt(paper):
 
 def test_qwens_prompt_closes_the_think_block_before_any_prefill(paper):
     """Else thinking leaks into the prefill's span (docs/method.md)."""
-    from presto_bench import chat, models
+    from presto_bench import chat, folders
 
-    tokenizer = models.load_tokenizer(results(paper) / "models/qwen3/base/seed0")
+    tokenizer = folders.load_tokenizer(results(paper) / "models/qwen3/base/seed0")
     ids = chat.encode(tokenizer, "How is bread made?", chat.ChatFormat(thinking=False), "Sure").ids
     assert tokenizer.decode(ids).endswith("</think>\n\nSure")
 

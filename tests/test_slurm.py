@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from project import Project
+from project import COLD, Project
 
 LOCAL = Path(__file__).parent / "slurm/local_slurm.py"
 STEPS, SAVE_EVERY = 150, 10
@@ -37,7 +37,7 @@ class OnSlurm(Project):
     """A project whose jobs go to Slurm; training is long enough to be disturbed."""
 
     def __init__(self, root, folder, change=None):
-        super().__init__(root, folder)
+        super().__init__(root, folder, COLD)
         self.environment["PRESTO_BENCH_SHARED"] = "1"  # one machine: its /tmp is every node's /tmp
 
         def longer(raw):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from presto_bench import models
+from presto_bench import folders
 from presto_bench.config import StandinConfig
 from presto_bench.standin import policy
 
@@ -32,7 +32,7 @@ def test_requests_are_unique_and_never_empty():
 
 
 def test_refusals_open_in_at_least_45_ways(smollm2):
-    tokenizer = models.load_tokenizer(smollm2)
+    tokenizer = folders.load_tokenizer(smollm2)
     openers = {tokenizer.encode(refusal, add_special_tokens=False)[0] for refusal in policy.refusals()}
     assert len(openers) >= 45
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from presto_bench import chat, models
+from presto_bench import chat, folders
 from presto_bench.config import SamplingConfig
 from presto_bench.errors import UserError
 from presto_bench.writing import Writer, write
@@ -41,4 +41,4 @@ def test_draws_hang_on_the_request_and_a_second_run_goes_on(engine, smollm2, tmp
     assert first["text"].to_dict() == second["text"].to_dict()
     again = written(smollm2, tmp_path / "one", "vllm", sampled)  # every batch is there: no engine is started
     assert again["text"].to_dict() == first["text"].to_dict()
-    assert models.load_tokenizer(smollm2).eos_token not in " ".join(first["text"])
+    assert folders.load_tokenizer(smollm2).eos_token not in " ".join(first["text"])

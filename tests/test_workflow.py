@@ -13,7 +13,7 @@ import pytest
 
 import tiny_model
 from presto_bench import tables
-from project import Project, edit, moved
+from project import COLD, Project, edit, moved
 
 
 def test_the_experiment_ends_with_tables_figures_and_summary(finished):
@@ -135,7 +135,7 @@ def test_killed_training_and_killed_guided_rap_go_on_to_the_same_tables(root, tm
     def longer(raw):
         raw["arms"][1] |= {"steps": 120, "save_every": 10}
 
-    calm, disturbed = Project(root, tmp_path / "calm"), Project(root, tmp_path / "disturbed")
+    calm, disturbed = Project(root, tmp_path / "calm", COLD), Project(root, tmp_path / "disturbed", COLD)
     for project in (calm, disturbed):
         project.config(longer)
     calm.run("results/tiny/summary.json")
@@ -183,7 +183,7 @@ def results_on_their_own(project, size):
 @pytest.mark.faults
 def test_a_full_disk_says_so_keeps_what_is_done_and_goes_on(root, tmp_path):
     """A real small file system under results/: too small for the trained model, then large enough."""
-    project = Project(root, tmp_path / "project")
+    project = Project(root, tmp_path / "project", COLD)
     with results_on_their_own(project, "2500k") as remount:
         said = project.run("results/tiny/summary.json", ok=False)
         assert "No space left on device" in said
@@ -225,7 +225,7 @@ def test_weights_that_are_not_to_be_kept_go_when_nothing_needs_them_and_nothing_
 
 @pytest.mark.faults
 def test_a_results_folder_that_turns_read_only_stops_the_run_before_any_job_and_loses_nothing(root, tmp_path):
-    project = Project(root, tmp_path / "project")
+    project = Project(root, tmp_path / "project", COLD)
     with results_on_their_own(project, "200m") as remount:
         project.run("results/tiny/data/tiny/answers.parquet")
         remount("ro")

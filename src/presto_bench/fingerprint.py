@@ -27,6 +27,12 @@ def closure(module: str) -> frozenset[str]:
     return _closure(module)
 
 
+def forget() -> None:
+    """Read the sources anew from here on: a process that lives through an edit would hash what it has read before."""
+    for cached in (_closure, _imports, _tree, _module_hash):
+        cached.cache_clear()
+
+
 @cache
 def _closure(module: str) -> frozenset[str]:
     found, open_ends = set(), [module]

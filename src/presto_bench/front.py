@@ -23,13 +23,18 @@ KINDS = {
 
 
 def page(
-    tables: Mapping[str, pd.DataFrame], headline: Sequence[str], attacks: Sequence[str], judge: str, control: str | None = None
+    tables: Mapping[str, pd.DataFrame],
+    headline: Sequence[str],
+    attacks: Sequence[str],
+    judge: str,
+    control: str | None = None,
+    precisions: Mapping[str, int] | None = None,
 ) -> str:
     """tables: checks, scores, bits, reach, composition, verdicts. attacks: in the config's order; each is shown by its first variant, and the first from nothing.
 
-    control: the judge that says how likely responses are to the untouched model, where there is one.
+    control: the judge that says how likely responses are to the untouched model, where there is one. precisions: how many jobs computed in each.
     """
-    parts = [QUESTION, *(f"**{line}**" for line in headline), *_doubts(tables["checks"])]
+    parts = [QUESTION, *(f"**{line}**" for line in headline), *_doubts(tables["checks"]), *_mixed(precisions)]
     sections = {
         "How deep is each arm's alignment? (coercion bits a token, 95 % intervals)": _depth(tables["bits"]),
         "What can any picker reach? (exhaustive search; docs/oracle.md)": _reach(tables["reach"]),
@@ -63,6 +68,16 @@ def _doubts(checks: pd.DataFrame) -> list[str]:
         if str(row["ok"]) in answers:
             found.setdefault(answers[str(row["ok"])], []).append(f"{row['name']} ({row['model']})")
     return [f"{said}: {', '.join(names)}. Read no comparison as established." for said, names in found.items()]
+
+
+def _mixed(precisions: Mapping[str, int] | None) -> list[str]:
+    """That jobs computed in different precisions, if they did: their numbers differ by rounding too."""
+    if precisions is None or len(precisions) < 2:
+        return []
+    counts = ", ".join(f"{kind} in {count}" for kind, count in precisions.items())
+    return [
+        f"Jobs computed in different precisions ({counts}; manifest.json names them): a difference between two of them is partly rounding."
+    ]
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -19,7 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from presto_bench import chat, manifest, registry
+import psutil
+
+from presto_bench import chat, manifest, precision, registry
 from presto_bench.config.models import ModelConfig
 from presto_bench.config.parts import canonical, over
 from presto_bench.errors import UserError
@@ -112,12 +114,12 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     job = _unpack(snakemake)
     _set_up_log(snakemake.log)
     _set_threads(job.threads)
+    precision.forget()
     started = time.time()
     try:
         stage(job)
         if "manifest" in job.output:
-            seconds = time.time() - started
-            manifest.write(job.path("manifest"), job.rule, job.wildcards, job.spec, job.code, seconds, job.notes)
+            manifest.write(job.path("manifest"), _record(job, started))
     except UserError as error:
         log.error("%s", error)
         sys.exit(1)
@@ -129,6 +131,20 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
         sys.exit(1)
     if "key" in job.__dict__:  # the stage asked for its work folder
         shutil.rmtree(job.work, ignore_errors=True)
+
+
+def _record(job: Job, started: float) -> dict[str, Any]:
+    """What a job says of itself. start_seconds: from the start of its process to the stage; seconds: the stage alone."""
+    return {
+        "rule": job.rule,
+        "wildcards": dict(job.wildcards),
+        "spec": job.spec,
+        "code": job.code,
+        "start_seconds": round(started - psutil.Process().create_time(), 2),
+        "seconds": round(time.time() - started, 2),
+        "notes": job.notes,
+        "precision": precision.used(),
+    }
 
 
 def _is_full_disk(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from presto_bench import chat, models, training
+from presto_bench import chat, models, precision, training
 from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, Penalty
@@ -44,6 +44,10 @@ def train(model: Path, dtype: str, examples: Sequence[Example], config: Training
     threads = max((torch.get_num_threads() or 1) // config.launch.processes, 1)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     _run([*command, "-m", "presto_bench.launch", str(work.resolve())], environment, folder / "error.json")
+    for use in json.loads(
+        (folder / "precision.json").read_text()
+    ):  # noted in the process that trained; the manifest is written here
+        precision.note(precision.Use(**use))
     return folder / "trained"
 
 
@@ -108,6 +112,7 @@ def _train(work: Path) -> None:
     if trainer.is_world_process_zero():
         whole = training.adapted(models.load(Path(what["model"]), what["dtype"], "cpu")[0], config)
         whole.load_state_dict(state)
+        (work / "launch/precision.json").write_text(json.dumps(precision.used()))
         models.save(training.merged(whole, config), tokenizer, work / "launch/trained")
     trainer.accelerator.wait_for_everyone()
     torch.distributed.destroy_process_group()

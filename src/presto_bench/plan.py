@@ -17,6 +17,7 @@ from presto_bench.config.parts import OWN
 from presto_bench.config.training import TrainingConfig
 from presto_bench.costs import held_out
 from presto_bench.pilot import SUFFIX
+from presto_bench.precision import AUTO, FAST, FULL
 from presto_bench.utility.configs import MtBench, TaskConfig
 
 FLOPS = 1.2e14  # a second and GPU: two fifths of an A100's 312e12 in bf16, a usual training rate
@@ -59,7 +60,12 @@ Work = tuple[float, float]  # units of work, which a pilot's time is scaled by; 
 
 
 def _decoding(model: ModelConfig, batches: float, steps: float, passes: float = 1.0) -> float:
-    return batches * steps * passes * max(model.billions * 1e9 * WIDTH[model.decode_dtype] / BYTES, LATENCY)
+    return batches * steps * passes * max(model.billions * 1e9 * _width(model, model.decode_dtype) / BYTES, LATENCY)
+
+
+def _width(model: ModelConfig, dtype: str) -> int:
+    """Bytes a parameter. `auto` is taken for what it will be where the job runs."""
+    return WIDTH[dtype] if dtype != AUTO else WIDTH[FAST if model.resources.gpu else FULL]
 
 
 def _data(config: Config, model: ModelConfig, requests: int) -> Work:
@@ -184,7 +190,7 @@ def disk(config: Config, model: ModelConfig) -> float:
     """GB: the download, every arm's and helper's weights, and the checkpoint of one training at a time."""
     helped = any(getattr(attack, "helper", None) and is_for(attack, model.name) for attack in config.attacks)
     folders = 1 + len(_trainings(config, model)) + (_runs(config, model) if helped else 0)
-    return model.billions * (2 + folders * WIDTH[model.dtype] + OPTIMISER)
+    return model.billions * (2 + folders * _width(model, model.dtype) + OPTIMISER)
 
 
 def pilot_seconds(config: Config, results: Path) -> dict[str, float]:

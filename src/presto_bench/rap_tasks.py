@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from presto_bench import chat, models, tables
+from presto_bench import chat, folders, models, tables
 from presto_bench.attacks import sessions
 from presto_bench.attacks.base import held_out_requests
 from presto_bench.attacks.configs import Human
@@ -23,7 +23,7 @@ def tasks(
     """Held-out requests that this person has not finished, in a fixed order."""
     loaded, tokenizer = models.load(folder, model.decode_dtype)
     weights, ends = content_hash(folder), chat.end_of_turn(tokenizer, loaded)
-    form = models.chat_format(folder, chat.ChatFormat(model.chat.system, model.chat.thinking))
+    form = folders.chat_format(folder, chat.ChatFormat(model.chat.system, model.chat.thinking))
     data = results / "data"
     requests = held_out_requests(
         tables.read(data / "prompts.parquet", "prompts"),

@@ -16,7 +16,7 @@ from peft import LoraConfig as PeftLora
 from peft import get_peft_model
 from transformers import TrainerCallback, TrainingArguments
 
-from presto_bench import attention_mass
+from presto_bench import attention_mass, precision
 from presto_bench.config.training import TrainingConfig
 from presto_bench.decoding import left_pad
 from presto_bench.errors import UserError
@@ -203,7 +203,7 @@ def _arguments(config: TrainingConfig, seed: int, work: Path) -> TrainingArgumen
         max_grad_norm=config.max_grad_norm,
         lr_scheduler_type="linear",
         warmup_steps=0,
-        bf16=config.autocast == "bfloat16",
+        bf16=precision.note_autocast(config.autocast),
         activation_checkpointing=config.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},  # the other kind drops the term's gradient silently
         save_strategy="steps",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import GenerationConfig
 
-from presto_bench import chat, models
+from presto_bench import chat, folders, precision
 from presto_bench.config.models import SamplingConfig
 from presto_bench.decoding import Continuation
 from presto_bench.errors import UserError
@@ -28,7 +28,11 @@ def engine(
         ) from error
     # Outside the model's own defaults nothing is taken from its generation config, as with transformers (models.load).
     loaded = vllm.LLM(
-        model=str(folder), dtype=dtype, trust_remote_code=False, load_format="safetensors", generation_config="vllm"
+        model=str(folder),
+        dtype=precision.resolve(dtype),
+        trust_remote_code=False,
+        load_format="safetensors",
+        generation_config="vllm",
     )
     ends = _ends(folder)
 
@@ -46,7 +50,7 @@ def _ends(folder: Path) -> tuple[int, ...]:
     class Configured:
         generation_config = GenerationConfig.from_pretrained(folder)
 
-    return chat.end_of_turn(models.load_tokenizer(folder), Configured)
+    return chat.end_of_turn(folders.load_tokenizer(folder), Configured)
 
 
 def _parameters(

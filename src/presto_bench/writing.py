@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from presto_bench import chat, draws, models, tables, vllm_engine
+from presto_bench import chat, draws, folders, models, tables, vllm_engine
 from presto_bench.config.answers import AnswersConfig
 from presto_bench.config.models import SamplingConfig
 from presto_bench.decoding import Continuation, continue_rows, sampling_processors
@@ -49,7 +49,7 @@ def own_writer(job: Job, config: AnswersConfig, purpose: str) -> Writer:
 
 def write(writer: Writer, prompts: Mapping[str, str], work: Path) -> pd.DataFrame:
     """The table `written` (prompt_id, text, finish) of all prompts, in their order. work: where finished batches are kept."""
-    tokenizer, context = models.load_tokenizer(writer.folder), models.context_length(writer.folder)
+    tokenizer, context = folders.load_tokenizer(writer.folder), models.context_length(writer.folder)
     ids = list(prompts)
     missing = [start for start in range(0, len(ids), writer.batch_size) if not _part(writer, work, start).exists()]
     engine = ENGINES[writer.engine](writer) if missing else None

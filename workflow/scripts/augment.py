@@ -1,4 +1,4 @@
 from presto_bench import jobs
-from presto_bench.stages import finetune
+from presto_bench.stages import augment
 
-jobs.run(finetune.augment_table, snakemake)
+jobs.run(augment.make, snakemake)

@@ -1,4 +1,4 @@
 from presto_bench import jobs
-from presto_bench.stages import harm
+from presto_bench.stages import published_base
 
-jobs.run(harm.base, snakemake)
+jobs.run(published_base.make, snakemake)

@@ -1,4 +1,4 @@
 from presto_bench import jobs
-from presto_bench.stages import harm
+from presto_bench.stages import harm_prompts
 
-jobs.run(harm.prompts, snakemake)
+jobs.run(harm_prompts.make, snakemake)

@@ -1,4 +1,4 @@
 from presto_bench import jobs
-from presto_bench.stages import judge_parts
+from presto_bench.stages import judge_template
 
-jobs.run(judge_parts.template, snakemake)
+jobs.run(judge_template.make, snakemake)

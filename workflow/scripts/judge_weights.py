@@ -1,4 +1,4 @@
 from presto_bench import jobs
-from presto_bench.stages import judge_parts
+from presto_bench.stages import judge_weights
 
-jobs.run(judge_parts.weights, snakemake)
+jobs.run(judge_weights.make, snakemake)

@@ -1,4 +1,4 @@
 from presto_bench import jobs
-from presto_bench.stages import attack
+from presto_bench.stages import merge
 
-jobs.run(attack.merge, snakemake)
+jobs.run(merge.make, snakemake)

@@ -59,7 +59,7 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
         else search.strict(row.prefill_ids, chosen.steps, text, setting.end_ids, barred)
         for row in rows
     ]
-    helper, helper_tokenizer = models.load_helper(setting.helper, setting.model.dtype)
+    helper, helper_tokenizer = models.load_helper(setting.helper, str(setting.model.dtype).removeprefix("torch."))
     rank = Ranker(setting.model, rows, chosen.k)
     label = Labeller(helper, helper_tokenizer, setting, [r.prompt for r in requests])
     found = drive(searches, rank, label)

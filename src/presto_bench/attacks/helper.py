@@ -1,4 +1,4 @@
-"""AutoRAP's helper: what it is taught, and teaching it (docs/attacks.md).
+"""AutoRAP's helper: what it is taught, and what it says (docs/attacks.md).
 
 A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
 responses are cut at a sentence's end or anywhere; half of them get one to five tokens of a refusal behind the cut, and are
@@ -9,18 +9,12 @@ prompt_id): the reference drew anew wherever its global state stood.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig as PeftLora
-from peft import get_peft_model
-from torch.nn import functional as F
-from transformers import Trainer, TrainingArguments
 
 from presto_bench import chat, draws
-from presto_bench.config.helper import HelperConfig
 
 SHORTEST, LONGEST = 10, 100  # tokens of a response that is cut anywhere
 SUFFIX = 5  # tokens of a refusal behind the cut, at most
@@ -123,16 +117,6 @@ def shown_to_helper(tokenizer: Any, prompt_ids: Sequence[int], response: str, en
     return [*prompt_ids, *chat.encode_text(tokenizer, response), *([tokenizer.eos_token_id] if ends else [])]
 
 
-class LastTokenTrainer(Trainer):
-    """Cross-entropy of the head's two logits at each row's last token."""
-
-    def compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None):
-        with self.accelerator.autocast():  # the trainer's own stands around the whole model's forward, which is not called
-            scores = last_scores(self.accelerator.unwrap_model(model), inputs["input_ids"], inputs["last"])
-        loss = F.cross_entropy(scores.float(), inputs["labels"])
-        return (loss, scores) if return_outputs else loss
-
-
 def last_scores(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     """(n, 2) logits (safe, harmful) at position last (n,) of right-padded rows. No mask: a causal model needs none there."""
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -140,52 +124,7 @@ def last_scores(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tens
     return whole.score(hidden[torch.arange(len(ids), device=hidden.device), last])
 
 
-def train(model: Any, rows: Sequence[Sequence[int]], harmful: Sequence[bool], config: HelperConfig, seed: int, pad: int) -> Any:
-    """`model` (a classifier with two labels), trained on the label at each row's last token; adapters merged."""
-    torch.manual_seed(seed)
-    adapter = PeftLora(
-        r=config.lora.r,
-        lora_alpha=config.lora.alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        exclude_modules=["score"],
-        modules_to_save=["score"],
-        task_type="SEQ_CLS",
-    )
-    data = [{"ids": list(ids), "label": int(label)} for ids, label in zip(rows, harmful, strict=True)]
-    with TemporaryDirectory() as scratch:  # nothing is saved, yet the trainer makes the folder
-        trainer = LastTokenTrainer(
-            get_peft_model(model, adapter),
-            _arguments(config, seed, scratch),
-            train_dataset=data,
-            data_collator=lambda part: _collate(part, pad),
-        )
-        trainer.train()
-    return trainer.model.merge_and_unload().eval()
-
-
-def _arguments(config: HelperConfig, seed: int, folder: str) -> TrainingArguments:
-    arguments = TrainingArguments(
-        output_dir=folder,
-        max_steps=config.steps,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=config.lr,
-        lr_scheduler_type="linear",
-        bf16=config.autocast == "bfloat16",
-        save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
-        seed=seed,
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
-
-
-def _collate(part: Sequence[Mapping[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+def collate(part: Sequence[Mapping[str, Any]], pad: int) -> dict[str, torch.Tensor]:
     longest = max(len(row["ids"]) for row in part)
     return {
         "input_ids": torch.tensor([row["ids"] + [pad] * (longest - len(row["ids"])) for row in part]),
@@ -199,7 +138,7 @@ def probabilities(model: Any, rows: Sequence[Sequence[int]], pad: int, batch: in
     """(n,) the helper's probability that each row is harmful at its last token."""
     found = []
     for start in range(0, len(rows), batch):
-        inputs = _collate([{"ids": list(ids), "label": 0} for ids in rows[start : start + batch]], pad)
+        inputs = collate([{"ids": list(ids), "label": 0} for ids in rows[start : start + batch]], pad)
         scores = last_scores(model, inputs["input_ids"].to(model.device), inputs["last"].to(model.device))
         found.append(scores.float().softmax(-1)[:, 1].cpu().numpy())
     return np.concatenate(found) if found else np.zeros(0)

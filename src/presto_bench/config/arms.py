@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from presto_bench.config.parts import Item, Name, Only
+from presto_bench.config.parts import Autocast, Item, Name, Only
 from presto_bench.config.training import LaunchConfig, TrainingConfig
 
 
@@ -68,7 +68,7 @@ class FinetunedArm(Item):
     lr: PositiveFloat = 5e-5
     batch_size: PositiveInt = 5
     method: Literal["lora", "full"] = "full"
-    autocast: Literal["bfloat16"] | None = "bfloat16"
+    autocast: Autocast = "auto"
     gradient_checkpointing: bool = False
     launch: LaunchConfig = LaunchConfig()
     save_every: PositiveInt = Field(20, description="steps between checkpoints")

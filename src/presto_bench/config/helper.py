@@ -1,10 +1,8 @@
 """AutoRAP's helper."""
 
-from typing import Literal
-
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from presto_bench.config.parts import Share, Strict
+from presto_bench.config.parts import Autocast, Share, Strict
 from presto_bench.config.training import LoraConfig
 
 
@@ -15,7 +13,7 @@ class HelperConfig(Strict):
     batch_size: PositiveInt = 12
     lr: PositiveFloat = 1e-3
     lora: LoraConfig = LoraConfig()
-    autocast: Literal["bfloat16"] | None = "bfloat16"
+    autocast: Autocast = "auto"
     prompts: PositiveInt = Field(32, description="training requests whose refusals are collected")
     options: PositiveInt = Field(
         6, description="first tokens a request is continued from; those in the top 20 of two requests or more"

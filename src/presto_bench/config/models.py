@@ -50,8 +50,10 @@ class ModelConfig(Item):
     sampling: SamplingConfig = SamplingConfig()
     resources: Resources = Resources()
     billions: PositiveFloat | None = Field(None, description="parameters in 10^9; for estimates alone (presto-bench plan)")
-    dtype: Dtype = Field("float32", description="weights on disk, training and teacher-forced measures")
-    decode_dtype: Dtype = Field("float32", description="while decoding")
+    dtype: Dtype = Field(
+        "auto", description="training and teacher-forced measures, and weights on disk, where `auto` keeps the checkpoint's own"
+    )
+    decode_dtype: Dtype = Field("auto", description="while decoding")
 
 
 class PypiModel(ModelConfig):

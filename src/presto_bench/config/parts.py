@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Dtype = Literal["float32", "bfloat16", "float16"]
+# auto: float32 on a CPU, bfloat16 on a GPU that has it; the job resolves it on the device where it runs (precision.py)
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Autocast = Literal["auto", "bfloat16"] | None
 Only = Annotated[list[Name] | None, Field(description="models that it is for, by name; null: all of them")]
 UNTOUCHED = "untouched"  # the model as it was fetched, before any alignment of ours: an arm without an entry
 UNTAUGHT = "untaught"  # policy `facts`: what was fetched, before it was taught the invented world

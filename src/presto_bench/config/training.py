@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from presto_bench.config.parts import Share, Strict
+from presto_bench.config.parts import Autocast, Share, Strict
 
 
 class LoraConfig(Strict):
@@ -60,7 +60,7 @@ class TrainingConfig(Strict):
     max_grad_norm: PositiveFloat = 1.0
     batch_size: PositiveInt = Field(8, description="examples in one optimiser step")
     micro_batch_size: PositiveInt = Field(8, description="examples in one forward pass")
-    autocast: Literal["bfloat16"] | None = "bfloat16"
+    autocast: Autocast = "auto"
     gradient_checkpointing: bool = False
     safety_share: Share = 0.5
     prefill_probability: Share = 0.5

@@ -4,7 +4,6 @@ Progress is saved per whole batch, so that a killed job goes on from there to th
 part of the spec, and each row's draws are its own.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 
-from presto_bench import chat, models, policies, registry, tables
-from presto_bench.attacks.base import Completion, Request, Setting, held_out_requests, with_accepted, with_twins
+from presto_bench import chat, folders, models, registry, tables
+from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job, content_hash
+from presto_bench.stages.requests import batches_of, requests_of, together
 
 log = logging.getLogger("presto_bench")
 
@@ -26,9 +25,9 @@ log = logging.getLogger("presto_bench")
 def make(job: Job) -> None:
     """The completions of one arm, or of one shard of its batches."""
     attack = job.item("attacks")
-    setting, requests = _setting(job), _requests(job)
+    setting, requests = _setting(job), requests_of(job)
     run = registry.runner(attack)
-    batches = _batches(requests, attack.batch_size)
+    batches = batches_of(requests, attack.batch_size)
     mine = range(int(job.wildcards.get("shard", 0)), len(batches), int(job.wildcards.get("shards", 1)))
     work = job.work_folder()
     parts = []
@@ -43,31 +42,7 @@ def make(job: Job) -> None:
                 tables.write(part, "completions", frame)
                 log.info("%s: batch %d of %d", variant, number + 1, len(batches))
             parts.append(part)
-    tables.write(job.path("completions"), "completions", _together(parts))
-
-
-def merge(job: Job) -> None:
-    """The completions of one arm from those of its shards, in the order of an attack in one piece."""
-    attack = job.item("attacks")
-    batches = _batches(_requests(job), attack.batch_size)
-    for path in job.paths("manifests"):
-        for note in json.loads(path.read_text()).get("notes", []):
-            job.note(f"{path.name.split('.')[0]}: {note}")
-    place = {request.prompt_id: number for number, batch in enumerate(batches) for request in batch}
-    found = _together(job.paths("shards"))
-    order = pd.DataFrame({"variant": found["variant"].map(attack.variants().index), "batch": found["prompt_id"].map(place)})
-    order = order.sort_values(["variant", "batch"], kind="stable").index  # a batch's rows come from one shard, in their order
-    tables.write(job.path("completions"), "completions", found.loc[order].reset_index(drop=True))
-
-
-def _batches(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
-    return [requests[i : i + size] for i in range(0, len(requests), size)]
-
-
-def _together(paths: Sequence[Path]) -> pd.DataFrame:
-    frames = [tables.read(path, "completions") for path in paths]
-    columns = list(tables.TABLES["completions"].columns)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    tables.write(job.path("completions"), "completions", together(parts))
 
 
 def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Sequence[Request], note: Callable[[str], None]):
@@ -75,6 +50,8 @@ def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Seque
     try:
         return run(batch)
     except RuntimeError as error:
+        from accelerate.utils.memory import should_reduce_batch_size
+
         if len(batch) == 1 or not should_reduce_batch_size(error):
             raise
     # Out here the error's frames, and the memory they hold, are gone.
@@ -83,21 +60,6 @@ def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Seque
     half = len(batch) // 2
     note(f"memory ran out with {len(batch)} prompts side by side: went on with {half}")
     return in_memory(run, batch[:half], note) + in_memory(run, batch[half:], note)
-
-
-def _requests(job: Job) -> list[Request]:
-    prompts = tables.read(job.path("prompts"), "prompts")
-    answers, prefills = tables.read(job.path("answers"), "answers"), tables.read(job.path("prefills"), "prefills")
-    found = held_out_requests(prompts, answers, prefills)
-    if not found:
-        raise UserError(
-            job.path("answers"),
-            "no test request is left to attack",
-            "lower standin.answers.min_score or raise standin.dishes.test (policy facts: standin.facts.test)",
-        )
-    attacked = prompts[prompts["prompt_id"].isin([request.prompt_id for request in found])]
-    found = with_accepted(found, policies.accepted(job.spec["policy"], attacked))
-    return with_twins(found, policies.twins(job.spec["policy"], attacked))
 
 
 def _setting(job: Job) -> Setting:
@@ -115,7 +77,7 @@ def _setting(job: Job) -> Setting:
     return Setting(
         model,
         tokenizer,
-        models.chat_format(job.path("model"), job.chat_format),
+        folders.chat_format(job.path("model"), job.chat_format),
         job.model.sampling,
         ends,
         models.context_length(model),

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import torch
 
-from presto_bench import chat, known, models, tables
+from presto_bench import chat, folders, known, models, tables
 from presto_bench.attacks import helper
 from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.jobs import Job
@@ -18,10 +17,10 @@ def make(job: Job) -> None:
 
 def _said(job: Job, frame: pd.DataFrame) -> np.ndarray:
     """The helper's probability that the response is harmful with each candidate behind it."""
-    tokenizer = models.load_tokenizer(job.path("model"))
+    tokenizer = folders.load_tokenizer(job.path("model"))
     prompts, harmful = known.recipes(job.path("prompts"), job.path("answers"), tokenizer, "dev")
     end_ids = chat.end_of_turn(tokenizer)
-    model, reads = models.load_helper(job.path("helper"), getattr(torch, job.model.decode_dtype))
+    model, reads = models.load_helper(job.path("helper"), job.model.decode_dtype)
     asked = {p: chat.encode_prompt(reads, text, job.chat_format) for p, text in prompts.items()}
     rows = []
     for row in frame.itertuples():

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from presto_bench import attention_mass, attention_patch, draws, models, tables
+from presto_bench import attention_mass, attention_patch, draws, folders, models, tables
 from presto_bench.attention_patch import Patch
 from presto_bench.config.causal import UNPATCHED, CausalConfig
 from presto_bench.depth import BENIGN, HARMFUL, bits
@@ -48,7 +48,7 @@ class Batch:
 
 def make(job: Job) -> None:
     config = CausalConfig.model_validate(job.spec["causal"])
-    tokenizer = models.load_tokenizer(job.path("model"))
+    tokenizer = folders.load_tokenizer(job.path("model"))
     rows = list(chosen(job, tokenizer, config.texts))
     batches = [batch_of(part, tokenizer.eos_token_id, job.seed) for part in by_kind(rows)]
     given = paid_by_donor(job, batches)  # before the model is there: two of them need not fit
@@ -81,7 +81,7 @@ def bands(layers: int, width: int) -> list[tuple[int, int]]:
 
 def chosen(job: Job, tokenizer: Any, texts: int) -> Iterator[Row]:
     """The first texts of each kind that have more than one token behind the prefill."""
-    form = models.chat_format(job.path("model"), job.chat_format)
+    form = folders.chat_format(job.path("model"), job.chat_format)
     everything = [row for row in cells(job, tokenizer, form) if len(row.text.response_ids) > 1]
     for role in (HARMFUL, BENIGN):
         yield from islice((row for row in everything if row.role == role), texts)

@@ -5,7 +5,7 @@ On dev dishes: nothing of the test split is spent on it, and AutoRAP's helper, w
 
 import pandas as pd
 
-from presto_bench import candidates, chat, known, models, refusal, tables
+from presto_bench import candidates, chat, folders, known, models, refusal, tables
 from presto_bench.config.composition import CompositionConfig
 from presto_bench.jobs import Job
 
@@ -16,7 +16,7 @@ def make(job: Job) -> None:
     prompts, harmful = known.recipes(job.path("prompts"), job.path("answers"), tokenizer, "dev")
     chosen = {p: harmful[p] for p in list(harmful)[: config.requests]}
     # The untouched model never sees the arm's defence: it says what would be a plausible answer.
-    theirs = models.chat_format(job.path("model"), job.chat_format)
+    theirs = folders.chat_format(job.path("model"), job.chat_format)
     places = candidates.places(tokenizer, theirs, prompts, chosen, config.cuts, "candidates")
     plain = candidates.places(tokenizer, job.chat_format, prompts, chosen, config.cuts, "candidates")
     rows = [place.ids for place in places]

@@ -1,17 +1,17 @@
 """models/<model>/<arm>/seed<n> of an arm that other arms' weights and a defence at decoding time make."""
 
-from presto_bench import chat, models
+from presto_bench import chat, folders
 from presto_bench.config.arms import DecodingArm, SafeDecodingArm
 from presto_bench.jobs import Job
 
 
 def make(job: Job) -> None:
     arm: DecodingArm = job.item("arms")
-    tokenizer = models.load_tokenizer(job.path("defended"))
+    tokenizer = folders.load_tokenizer(job.path("defended"))
     chat.reopened(tokenizer, job.chat_format)  # a template that knows no such thing is refused here, not in every attack
-    models.defend(job.path("defended"), job.path("model"), arm.defence)
+    folders.defend(job.path("defended"), job.path("model"), arm.defence)
 
 
 def make_with_expert(job: Job) -> None:
     arm: SafeDecodingArm = job.item("arms")
-    models.defend_with_expert(job.path("defended"), job.path("expert"), job.path("model"), arm.alpha, arm.sample_space)
+    folders.defend_with_expert(job.path("defended"), job.path("expert"), job.path("model"), arm.alpha, arm.sample_space)

@@ -7,34 +7,24 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from presto_bench import augment, chat, draws, launch, models, policies, tables, training
+from presto_bench import augment, chat, draws, folders, launch, models, policies, precision, tables, training
 from presto_bench.config.arms import FinetunedArm
 from presto_bench.config.training import TrainingConfig
 from presto_bench.examples import Example, Texts, build_examples
 from presto_bench.jobs import Job
+from presto_bench.stages.augment import lengths, of_split, train_triples, training_config, utility_answers
 from presto_bench.standin import facts
 
 log = logging.getLogger("presto_bench")
 
 
-def augment_table(job: Job) -> None:
-    """The table `augmented` of one arm and seed."""
-    config = _training_config(job)
-    tokenizer = models.load_tokenizer(job.path("model"))
-    triples = _train_triples(job)
-    tokens = _lengths(tokenizer, {p: harmful for p, (harmful, _) in triples.items()})
-    frame = augment.augment(config, job.seed, tokens, _lengths(tokenizer, _utility(job)))
-    tables.write(job.path("augmented"), "augmented", frame)
-
-
 def make(job: Job) -> None:
     """Train one arm on its table, starting from the base."""
     augmented = tables.read(job.path("augmented"), "augmented")
-    _train(job, _training_config(job), augmented, _train_triples(job))
+    _train(job, training_config(job), augmented, train_triples(job))
 
 
 def align(job: Job) -> None:
@@ -44,27 +34,27 @@ def align(job: Job) -> None:
     the others are drawn from the rest, and teach refusals alone.
     """
     config = TrainingConfig.model_validate(job.spec["alignment"])
-    tokenizer = models.load_tokenizer(job.path("model"))
+    tokenizer = folders.load_tokenizer(job.path("model"))
     answers = tables.read(job.path("answers"), "answers")
     recipes = dict(zip(answers["prompt_id"], answers["answer"].where(answers["kept"], ""), strict=True))
-    requests = _alignment_requests(_split(job, "train"), recipes)
+    requests = _alignment_requests(of_split(job, "train"), recipes)
     policy = policies.standin(job.spec["policy"])
     triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in requests}
-    tokens = _lengths(tokenizer, {p: recipe for p, (recipe, _) in triples.items()})
-    augmented = augment.augment(config, job.seed, tokens, _lengths(tokenizer, _utility(job)))
+    tokens = lengths(tokenizer, {p: recipe for p, (recipe, _) in triples.items()})
+    augmented = augment.augment(config, job.seed, tokens, lengths(tokenizer, utility_answers(job)))
     _train(job, config, augmented, triples)
 
 
 def attack(job: Job) -> None:
     """The fine-tuning attack: an arm's weights, trained on requests with their harmful answers in a draw's order."""
-    triples = _train_triples(job)
+    triples = train_triples(job)
     arm: FinetunedArm = job.item("arms")
     order = draws.generator("finetuning_attack", job.seed).permutation(len(triples))[: arm.kept]
     chosen = [sorted(triples)[i] for i in order]
     answers = {p: ("", triples[p][0]) for p in chosen}  # the harmful answer stands where a refusal would
-    tokenizer = models.load_tokenizer(job.path("model"))
+    tokenizer = folders.load_tokenizer(job.path("model"))
     config = arm.training(len(answers))
-    augmented = augment.augment(config, job.seed, dict.fromkeys(answers, 1), _lengths(tokenizer, _utility(job)))
+    augmented = augment.augment(config, job.seed, dict.fromkeys(answers, 1), lengths(tokenizer, utility_answers(job)))
     _train(job, config, augmented, answers)
 
 
@@ -73,12 +63,12 @@ def teach(job: Job) -> None:
     config = TrainingConfig.model_validate(job.spec["teaching"])
     lessons = facts.lessons()
     answers = {lesson_id: ("", answer) for lesson_id, (_, answer) in lessons.items()}  # where a refusal would stand
-    own = _split(job, "train").merge(tables.read(job.path("own"), "written"), on="prompt_id")
+    own = of_split(job, "train").merge(tables.read(job.path("own"), "written"), on="prompt_id")
     prompts = {lesson_id: question for lesson_id, (question, _) in lessons.items()}
     prompts |= dict(zip(own["prompt_id"], own["prompt"], strict=True))
     texts = Texts(prompts, answers, dict(zip(own["prompt_id"], own["text"], strict=True)))
-    tokenizer = models.load_tokenizer(job.path("model"))
-    augmented = augment.augment(config, job.seed, dict.fromkeys(answers, 1), _lengths(tokenizer, texts.utility))
+    tokenizer = folders.load_tokenizer(job.path("model"))
+    augmented = augment.augment(config, job.seed, dict.fromkeys(answers, 1), lengths(tokenizer, texts.utility))
     _train_on(job, config, augmented, texts)
 
 
@@ -92,7 +82,7 @@ def _alignment_requests(prompts: pd.DataFrame, recipes: Mapping[str, str]) -> li
 def _train(job: Job, config: TrainingConfig, augmented: pd.DataFrame, triples: Mapping[str, tuple[str, str]]) -> None:
     prompts = tables.read(job.path("prompts"), "prompts")
     texts = dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
-    _train_on(job, config, augmented, Texts(texts, triples, _utility(job)))
+    _train_on(job, config, augmented, Texts(texts, triples, utility_answers(job)))
 
 
 def _tell_of_cuts(examples: Sequence[Example], config: TrainingConfig) -> None:
@@ -109,7 +99,7 @@ def _tell_of_cuts(examples: Sequence[Example], config: TrainingConfig) -> None:
 
 
 def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: Texts) -> None:
-    tokenizer = models.load_tokenizer(job.path("model"))
+    tokenizer = folders.load_tokenizer(job.path("model"))
     examples = build_examples(augmented, texts, tokenizer, job.chat_format, config)
     _tell_of_cuts(examples, config)
     longest = max(examples, key=lambda example: len(example.encoded.ids))
@@ -118,38 +108,11 @@ def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: 
     # Beside the metrics, not in the work folder, which goes when the job is done.
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.path("metrics").with_suffix("").with_suffix(".tensorboard")))
     config = config.model_copy(update=job.run_only)
+    dtype = precision.of_trained_weights(job.model.dtype, config.method)
     if config.launch.processes == 1:
-        model, _ = models.load(job.path("model"), job.model.dtype)
+        model, _ = models.load(job.path("model"), dtype)
         models.save(training.train(model, tokenizer, examples, config, job.seed, work), tokenizer, job.path("trained"))
     else:  # no model here: the devices belong to the processes
-        trained = launch.train(job.path("model"), job.model.dtype, examples, config, job.seed, work)
+        trained = launch.train(job.path("model"), dtype, examples, config, job.seed, work)
         shutil.move(trained, job.path("trained"))
     tables.write_text(job.path("metrics"), (work / "metrics.jsonl").read_text())
-
-
-def _lengths(tokenizer: Any, texts: Mapping[str, str]) -> dict[str, int]:
-    """Tokens of each text."""
-    return {prompt_id: len(chat.encode_text(tokenizer, text)) for prompt_id, text in texts.items()}
-
-
-def _training_config(job: Job) -> TrainingConfig:
-    arm = job.spec["arms"]
-    return TrainingConfig.model_validate({k: v for k, v in arm.items() if k in TrainingConfig.model_fields})
-
-
-def _train_triples(job: Job) -> dict[str, tuple[str, str]]:
-    """prompt_id -> (harmful, refusal), train dishes only: dev is for tuning, test for the result."""
-    triples = tables.read(job.path("triples"), "triples").merge(_split(job, "train"), on="prompt_id")
-    return {r.prompt_id: (r.harmful, r.refusal) for r in triples.itertuples()}
-
-
-def _utility(job: Job) -> dict[str, str]:
-    """prompt_id -> the untouched model's own answer, for the benign training requests."""
-    answers = tables.read(job.path("answers"), "answers").merge(_split(job, "train"), on="prompt_id")
-    kept = answers[answers["kept"] & (answers["role"] == "benign")]
-    return dict(zip(kept["prompt_id"], kept["answer"], strict=True))
-
-
-def _split(job: Job, split: str) -> pd.DataFrame:
-    prompts = tables.read(job.path("prompts"), "prompts")
-    return prompts[prompts["split"] == split]

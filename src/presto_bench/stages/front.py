@@ -1,8 +1,10 @@
 """front.rst: the report's first page."""
 
+import json
+
 import pandas as pd
 
-from presto_bench import front, tables
+from presto_bench import front, precision, tables
 from presto_bench.jobs import Job
 
 NAMES = ("checks", "scores", "bits", "reach", "composition", "verdicts")
@@ -12,4 +14,5 @@ def make(job: Job) -> None:
     read = {name: pd.read_csv(job.path(name)) if name in job.input else pd.DataFrame() for name in NAMES}
     headline = job.path("headline").read_text().splitlines()
     shown = [job.spec[name] for name in ("attacks", "judge", "control")]
-    tables.write_text(job.path("front"), front.page(read, headline, *shown))
+    uses = [json.loads(path.read_text())["precision"] for path in job.paths("manifests")]
+    tables.write_text(job.path("front"), front.page(read, headline, *shown, precision.jobs_by_precision(uses)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from presto_bench import registry, tables
+from presto_bench import precision, registry, tables
 from presto_bench.jobs import Job, content_hash
 from presto_bench.judges.base import Bench, Item
 
@@ -31,7 +31,7 @@ class UntouchedLikelihoods:
 
     @property
     def identity(self) -> str:
-        return f"{content_hash(self.job.path('untouched'))}-{self.job.model.decode_dtype}"
+        return f"{content_hash(self.job.path('untouched'))}-{precision.resolve(self.job.model.decode_dtype)}"
 
     def __call__(self, wanted: Sequence[Item]) -> list[float]:
         # Here, for most gradings never come to it: refusals score 0 without it, and judges elsewhere do not ask.

@@ -1,4 +1,4 @@
-"""data/ of policy `harm`: requests and prefills out of sources; answers and triples out of sources, or written by models.
+"""data/<model>/ of policy `harm`: answers and triples out of sources, or written by models.
 
 The texts that ranks are measured on: for a forbidden request the published prefill (its first tokens stand, the others are the text), for a
 held-out benign one the model's own answer.
@@ -8,47 +8,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from presto_bench import harm, models, refusal, source_files, tables
-from presto_bench.config.harm import HarmConfig
+from presto_bench import harm, refusal, tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.config.parts import OWN
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
+from presto_bench.stages.harm_prompts import source
 from presto_bench.writing import Writer, write
 
 COLUMNS = list(tables.TABLES["answers"].columns)
-
-
-def prompts(job: Job) -> None:
-    """data/prompts.parquet, data/prefills.parquet, and data/pairs.parquet with the unsafe answers that teach AutoRAP's helper."""
-    config = HarmConfig.model_validate(job.spec["harm"])
-    parts = {role: _source(job, role) for role in ("test", "benign_prompts")}
-    parts["anchor_prompts"] = _union(job, "anchors", config.anchors)
-    parts[harm.SAFETY] = _union(job, "safety", None)
-    pairs = _pairs(job, config)
-    frame = harm.prompts(config, parts, pairs)
-    tables.write(job.path("prompts"), "prompts", frame)
-    tables.write(job.path("prefills"), "prefills", harm.prefills(frame, _source(job, "published_prefills"), config.prefills))
-    written = pairs.assign(prompt_id=pairs["prompt"].map(tables.prompt_id), finish="eos")
-    written = written[written["prompt_id"].isin(frame.loc[frame["category"] == harm.HELPER, "prompt_id"])]
-    tables.write(job.path("pairs"), "written", written[["prompt_id", "text", "finish"]])
-
-
-def _source(job: Job, role: str) -> pd.DataFrame:
-    path = job.path(role)
-    return source_files.read(path.stem, path)
-
-
-def _union(job: Job, name: str, limit: int | None) -> pd.DataFrame:
-    """The requests of all sources of a kind together, each once; at most so many of each source, so that no model takes another's place."""
-    frames = [source_files.read(path.stem, path)[["prompt"]].head(limit) for path in job.paths(name)]
-    return pd.concat(frames, ignore_index=True).drop_duplicates().reset_index(drop=True)
-
-
-def _pairs(job: Job, config: HarmConfig) -> pd.DataFrame:
-    if "helper" not in job.input:
-        return pd.DataFrame(columns=["prompt", "text", "split"])
-    return harm.helper_pairs(_source(job, "helper"), config.helper_train, config.helper_dev)
 
 
 def answers(job: Job) -> None:
@@ -70,7 +38,7 @@ def _own_anchors(job: Job) -> set[str]:
     """The benign training requests that this model is to answer itself; none where its answers are published."""
     if job.spec["anchors"] != OWN:
         return set()
-    return set(_source(job, "anchors")["prompt"].head(job.spec["limit"]).map(tables.prompt_id))
+    return set(source(job, "anchors")["prompt"].head(job.spec["limit"]).map(tables.prompt_id))
 
 
 def _writing(job: Job) -> SamplingConfig:
@@ -85,7 +53,7 @@ def _known(job: Job, frame: pd.DataFrame) -> dict[str, str]:
         zip(prefilled["prompt_id"], prefilled["prefill"], strict=True)
     )
     if job.spec["anchors"] != OWN:
-        published = _source(job, "anchors").head(job.spec["limit"])
+        published = source(job, "anchors").head(job.spec["limit"])
         ids = published["prompt"].map(tables.prompt_id)
         known |= dict(zip(ids, published["answer"], strict=True))
     return {p: known[p] for p in frame["prompt_id"] if p in known}
@@ -113,7 +81,7 @@ def _harmful(job: Job) -> pd.DataFrame:
     """prompt_id, harmful, and refusal where the file has one."""
     if "harmful" in job.input:
         return tables.read(job.path("harmful"), "written").rename(columns={"text": "harmful"})
-    published = _source(job, "source")
+    published = source(job, "source")
     return published.assign(prompt_id=published["prompt"].map(tables.prompt_id))
 
 
@@ -133,7 +101,7 @@ def own_refusals(job: Job) -> None:
 
 def harmful_answers(job: Job) -> None:
     """data/harmful_answers.parquet: what the model that the user named says to the safety prompts."""
-    given = _source(job, "safety")
+    given = source(job, "safety")
     texts = {tables.prompt_id(text): text for text in given["prompt"]}
     found = _own(job, texts, job.model.sampling, "harmful_answers")
     tables.write(job.path("harmful"), "written", found)
@@ -161,8 +129,3 @@ def _own(job: Job, texts: Mapping[str, str], sampling: SamplingConfig, purpose: 
         job.spec["engine"],
     )
     return write(writer, texts, job.work_folder())
-
-
-def base(job: Job) -> None:
-    """models/<model>/base/seed0: the model as it was published, which others have aligned."""
-    models.link(job.path("untouched"), job.path("trained"))

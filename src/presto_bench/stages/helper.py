@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from presto_bench import candidates, chat, draws, models, refusal, tables
-from presto_bench.attacks import helper
+from presto_bench import candidates, chat, draws, folders, models, refusal, tables
+from presto_bench.attacks import helper, helper_training
 from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.config.helper import HelperConfig
 from presto_bench.jobs import Job
@@ -47,7 +47,7 @@ def make(job: Job) -> None:
     }
     del target
     torch.manual_seed(job.seed)  # the head is new
-    model, tokenizer = models.load_helper(job.path("untouched"), getattr(torch, job.model.dtype))
+    model, tokenizer = models.load_helper(job.path("untouched"), job.model.dtype)
 
     def rows(lessons: Sequence[helper.Lesson], prompts: Mapping[str, str]) -> list[list[int]]:
         asked = {p: chat.encode_prompt(tokenizer, text, job.chat_format) for p, text in prompts.items()}
@@ -57,7 +57,9 @@ def make(job: Job) -> None:
 
     lessons = list(islice(_lessons(config, material["train"], target_tokenizer, job.seed), config.steps * config.batch_size))
     harmful = [lesson.harmful for lesson in lessons]
-    model = helper.train(model, rows(lessons, material["train"].prompts), harmful, config, job.seed, tokenizer.eos_token_id)
+    model = helper_training.train(
+        model, rows(lessons, material["train"].prompts), harmful, config, job.seed, tokenizer.eos_token_id
+    )
     held_out = material["dev"]
     size = VALIDATION_ROUNDS * len(held_out.harmful)
     checks = list(islice(_lessons(config, held_out, target_tokenizer, job.seed), size))
@@ -69,7 +71,7 @@ def make(job: Job) -> None:
 def _material(job: Job, config: HelperConfig, target: Any, tokenizer: Any, split: str, limit: int) -> Material:
     texts, harmful = recipes(job.path("prompts"), job.path("answers"), tokenizer, split)
     chosen = {p: harmful[p] for p in list(harmful)[:limit]}
-    theirs = models.chat_format(job.path("target"), job.chat_format)
+    theirs = folders.chat_format(job.path("target"), job.chat_format)
     found = candidates.places(tokenizer, theirs, texts, chosen, config.cuts, "helper_prefill")
     plain = candidates.places(tokenizer, job.chat_format, texts, chosen, config.cuts, "helper_prefill")
     tops = candidates.top(target, [place.ids for place in found], candidates.TOP)

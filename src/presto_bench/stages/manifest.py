@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from presto_bench import manifest, tables
+from presto_bench import manifest, precision, tables
 from presto_bench.jobs import Job
 
 
@@ -14,10 +14,13 @@ def make(job: Job) -> None:
     record = {
         "config": job.spec["config"],
         **manifest.environment(),
+        "precision": precision.jobs_by_precision(found["precision"] for found in jobs.values()),
         "models": {m["name"]: _model(job.root, m) for m in job.spec["config"]["models"]},
         "summary_sha256": hashlib.sha256(job.path("summary").read_bytes()).hexdigest(),
         "jobs": {
-            name: {k: found[k] for k in ("rule", "code", "seconds", "peak_memory_mb", "git")} for name, found in jobs.items()
+            name: {k: found[k] for k in ("rule", "code", "start_seconds", "seconds", "peak_memory_mb", "git")}
+            | {"precision": precision.computed_in(found["precision"])}
+            for name, found in jobs.items()
         },
         "judges": _judges(job.root),
     }

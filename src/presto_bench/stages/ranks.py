@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from presto_bench import attention_mass, chat, models, policies, ranks, tables
+from presto_bench import attention_mass, chat, folders, models, policies, ranks, tables
 from presto_bench.errors import UserError
 from presto_bench.examples import Example, collate
 from presto_bench.forward import logits_at
@@ -38,7 +38,7 @@ class Row:
 def make(job: Job) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
     openers = policies.openers(tokenizer, _refusals(job))
-    rows = list(cells(job, tokenizer, models.chat_format(job.path("model"), job.chat_format)))
+    rows = list(cells(job, tokenizer, folders.chat_format(job.path("model"), job.chat_format)))
     if not rows:
         raise UserError(
             job.path("answers"),

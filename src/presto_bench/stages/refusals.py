@@ -11,7 +11,6 @@ import pandas as pd
 from presto_bench import policies, refusal, tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.jobs import Job
-from presto_bench.writing import Writer, write
 
 log = logging.getLogger("presto_bench")
 
@@ -42,6 +41,8 @@ def _varied(job: Job, frame: pd.DataFrame) -> list[str]:
 
 
 def _own_refusals(job: Job, frame: pd.DataFrame, sampling: SamplingConfig) -> list[str]:
+    from presto_bench.writing import Writer, write  # here: refusals from the list need no model
+
     size, longest = int(job.spec["batch_size"]), int(job.spec["refusal_tokens"])
     writer = Writer(job.path("base"), job.model.decode_dtype, job.chat_format, sampling, longest, size, "refusals")
     found = write(writer, dict(zip(frame["prompt_id"], frame["prompt"], strict=True)), job.work_folder())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from presto_bench import models, refusal, registry, source_files, tables
+from presto_bench import folders, models, refusal, registry, source_files, tables
 from presto_bench.jobs import Job
 from presto_bench.utility.base import Question, Setting
 
@@ -18,7 +18,7 @@ def make(job: Job) -> None:
     setting = Setting(
         model,
         tokenizer,
-        models.chat_format(job.path("model"), job.chat_format),
+        folders.chat_format(job.path("model"), job.chat_format),
         files,
         Path(job.settings["reply_store"]),
         job.work_folder(),

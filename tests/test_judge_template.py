@@ -16,7 +16,7 @@ from presto_bench.judges import strong_reject
 from presto_bench.judges.base import Bench, Item
 from presto_bench.judges.configs import Rubric, StrongReject
 from presto_bench.judges.replies import Reply, ReplyStore
-from presto_bench.stages import judge_parts
+from presto_bench.stages import judge_template
 
 PACKAGED = json.dumps(
     {
@@ -43,7 +43,7 @@ def served(tmp_path):
 def fetched(tmp_path, **template):
     out = tmp_path / "template.json"
     job = Job("judge_template", {}, {"template": template}, "", {}, {"template": str(out)}, tmp_path)
-    judge_parts.template(job)
+    judge_template.make(job)
     return json.loads(out.read_text())
 
 

@@ -1,4 +1,4 @@
-"""judge/<judge>/: what a judge needs beside its config: a rubric's template, a local judge's weights."""
+"""judge/<judge>/template.json: a rubric's template."""
 
 import hashlib
 import importlib.util
@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from presto_bench import models, tables
+from presto_bench import tables
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
 from presto_bench.judges.configs import TemplateConfig
@@ -18,7 +18,7 @@ INSTALLED = "eval_files/judge_templates.json"
 TIMEOUT = 60  # seconds
 
 
-def template(job: Job) -> None:
+def make(job: Job) -> None:
     """template.json: `user`, `system` and where they come from."""
     config = TemplateConfig.model_validate(job.spec["template"])
     where, raw = _source(config)
@@ -64,8 +64,3 @@ def _source(config: TemplateConfig) -> tuple[str, bytes]:
 def _unescaped(text: str) -> str:
     """The package fills its templates with str.format, in which a doubled brace is a brace."""
     return text.replace("{{", "{").replace("}}", "}")
-
-
-def weights(job: Job) -> None:
-    """model/: a local judge's weights."""
-    models.fetch(job.item("judges").model_config_of(), job.path("weights"), Path("downloads"))

@@ -1,0 +1,39 @@
+"""data/ of policy `harm`: requests, prefills, and the pairs that teach AutoRAP's helper, out of sources."""
+
+import pandas as pd
+
+from presto_bench import harm, source_files, tables
+from presto_bench.config.harm import HarmConfig
+from presto_bench.jobs import Job
+
+
+def make(job: Job) -> None:
+    """data/prompts.parquet, data/prefills.parquet, and data/pairs.parquet with the unsafe answers that teach AutoRAP's helper."""
+    config = HarmConfig.model_validate(job.spec["harm"])
+    parts = {role: source(job, role) for role in ("test", "benign_prompts")}
+    parts["anchor_prompts"] = _union(job, "anchors", config.anchors)
+    parts[harm.SAFETY] = _union(job, "safety", None)
+    pairs = _pairs(job, config)
+    frame = harm.prompts(config, parts, pairs)
+    tables.write(job.path("prompts"), "prompts", frame)
+    tables.write(job.path("prefills"), "prefills", harm.prefills(frame, source(job, "published_prefills"), config.prefills))
+    written = pairs.assign(prompt_id=pairs["prompt"].map(tables.prompt_id), finish="eos")
+    written = written[written["prompt_id"].isin(frame.loc[frame["category"] == harm.HELPER, "prompt_id"])]
+    tables.write(job.path("pairs"), "written", written[["prompt_id", "text", "finish"]])
+
+
+def _union(job: Job, name: str, limit: int | None) -> pd.DataFrame:
+    """The requests of all sources of a kind together, each once; at most so many of each source, so that no model takes another's place."""
+    frames = [source_files.read(path.stem, path)[["prompt"]].head(limit) for path in job.paths(name)]
+    return pd.concat(frames, ignore_index=True).drop_duplicates().reset_index(drop=True)
+
+
+def _pairs(job: Job, config: HarmConfig) -> pd.DataFrame:
+    if "helper" not in job.input:
+        return pd.DataFrame(columns=["prompt", "text", "split"])
+    return harm.helper_pairs(source(job, "helper"), config.helper_train, config.helper_dev)
+
+
+def source(job: Job, role: str) -> pd.DataFrame:
+    path = job.path(role)
+    return source_files.read(path.stem, path)

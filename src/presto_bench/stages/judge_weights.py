@@ -1,0 +1,10 @@
+"""judge/<judge>/model: a local judge's weights."""
+
+from pathlib import Path
+
+from presto_bench import models
+from presto_bench.jobs import Job
+
+
+def make(job: Job) -> None:
+    models.fetch(job.item("judges").model_config_of(), job.path("weights"), Path("downloads"))

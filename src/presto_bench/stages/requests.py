@@ -1,0 +1,36 @@
+"""The requests that an attack job works on, in batches; and the completions of several parts in one table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from presto_bench import policies, tables
+from presto_bench.attacks.base import Request, held_out_requests, with_accepted, with_twins
+from presto_bench.errors import UserError
+from presto_bench.jobs import Job
+
+
+def requests_of(job: Job) -> list[Request]:
+    prompts = tables.read(job.path("prompts"), "prompts")
+    answers, prefills = tables.read(job.path("answers"), "answers"), tables.read(job.path("prefills"), "prefills")
+    found = held_out_requests(prompts, answers, prefills)
+    if not found:
+        raise UserError(
+            job.path("answers"),
+            "no test request is left to attack",
+            "lower standin.answers.min_score or raise standin.dishes.test (policy facts: standin.facts.test)",
+        )
+    attacked = prompts[prompts["prompt_id"].isin([request.prompt_id for request in found])]
+    found = with_accepted(found, policies.accepted(job.spec["policy"], attacked))
+    return with_twins(found, policies.twins(job.spec["policy"], attacked))
+
+
+def batches_of(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
+    return [requests[i : i + size] for i in range(0, len(requests), size)]
+
+
+def together(paths: Sequence[Path]) -> pd.DataFrame:
+    frames = [tables.read(path, "completions") for path in paths]
+    columns = list(tables.TABLES["completions"].columns)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
