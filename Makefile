@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: $(VENV) demo report test test-faults test-paper test-slurm lint format readme clean triples
+.PHONY: $(VENV) demo report test test-long test-faults test-paper test-slurm lint format readme clean triples
 
 $(VENV): $(INSTALLED)
 
@@ -37,6 +37,12 @@ readme: $(INSTALLED)
 # Two at a time: most of a test's time is start-up of small jobs on one core.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not faults and not slurm and not gpu and not judge and not paper"
+
+# What takes long: every slow test, the paper's DAG, and the whole matrix of faults, on a real Slurm too (root, Debian).
+test-long: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or faults) and not slurm and not gpu and not judge and not paper"
+	$(BIN)/python -m pytest -m paper
+	$(BIN)/python -m pytest -m slurm
 
 # The whole matrix of faults; those on Slurm start a real one on this machine and need root.
 test-faults: $(INSTALLED)

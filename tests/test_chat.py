@@ -129,11 +129,16 @@ def test_a_prompt_longer_than_the_context_is_named():
         chat.require_fit(encoded, 10, 64, "abc")
 
 
+@pytest.fixture(scope="module")
+def real_tokenizer(smollm2):
+    return folders.load_tokenizer(smollm2)
+
+
 @given(prompt=TEXT, prefill=TEXT)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_on_the_real_model_the_whole_is_what_its_tokenizer_reads(smollm2, prompt, prefill):
+def test_on_the_real_model_the_whole_is_what_its_tokenizer_reads(real_tokenizer, prompt, prefill):
     """The prompt's ids are those of the template's own text; the prefill follows the assistant's tag directly."""
-    tokenizer = folders.load_tokenizer(smollm2)
+    tokenizer = real_tokenizer
     encoded = chat.encode(tokenizer, prompt, PLAIN, prefill)
     assert tokenizer.decode(encoded.prompt_ids) == chat.render_prompt(tokenizer, prompt, PLAIN)
     assert tokenizer.decode(encoded.prompt_ids).endswith("<|im_start|>assistant\n")

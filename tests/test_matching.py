@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from presto_bench import matching
@@ -116,6 +116,7 @@ def test_the_price_has_an_interval_of_its_own_and_what_is_hard_for_both_arms_doe
 
 
 @given(st.floats(0.5, 3), st.floats(0.5, 3))
+@settings(max_examples=30)
 def test_prices_are_compared_as_ratios_whichever_arm_costs_more(first, second):
     one, other = (
         matching.same_price(priced({"da": a, "da_presto": b}), [("da", "da_presto")], 5)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import tiny_model
+import warm
 from presto_bench import augment, chat, launch, models, training
 from presto_bench.config import TrainingConfig
 from presto_bench.errors import UserError
@@ -326,8 +327,9 @@ two_devices = pytest.mark.skipif(torch.cuda.device_count() == 1, reason="one GPU
 
 @two_devices
 @pytest.mark.parametrize(("strategy", "method"), [("ddp", "lora"), ("fsdp", "full"), ("fsdp", "lora")])
-def test_two_processes_train_as_one(tmp_path, strategy, method):
+def test_two_processes_train_as_one(tmp_path, monkeypatch, strategy, method):
     """Two gloo ranks on CPU, through accelerate: the same loss and, after several steps, the same weights as one process."""
+    monkeypatch.setattr(sys, "executable", warm.python())
     changes = {"presto": {"weight": 1.0}, "micro_batch_size": 2, "steps": 3, "method": method}
     alone = trained_state(config(**changes), tmp_path / "alone")
     cfg = config(**changes, launch={"processes": 2, "strategy": strategy})
@@ -368,6 +370,7 @@ def started(cfg, folder, work, steps):
     return running, psutil.Process(running.pid).children(recursive=True)
 
 
+@pytest.mark.faults
 @two_devices
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_that_were_killed_go_on_to_the_same_weights(tmp_path, strategy):
@@ -386,6 +389,7 @@ def test_two_processes_that_were_killed_go_on_to_the_same_weights(tmp_path, stra
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.faults
 @two_devices
 def test_two_processes_that_are_told_to_stop_save_at_the_same_step_and_go_on_from_there(tmp_path):
     """SIGTERM to the job alone, as a cluster's time limit sends it; no checkpoint was due, so that the one it goes on from was saved for that reason."""
@@ -404,13 +408,14 @@ def test_two_processes_that_are_told_to_stop_save_at_the_same_step_and_go_on_fro
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_an_error_in_a_process_comes_back_as_it_was(tmp_path):
+def test_an_error_in_a_process_comes_back_as_it_was(tmp_path, monkeypatch):
     if torch.cuda.device_count() == 1:
         pytest.skip("one GPU is one device")
     cfg = config(micro_batch_size=2, report_to=["wandb"], launch={"processes": 2})
     if importlib.util.find_spec("wandb"):
         pytest.skip("wandb is installed")
     folder = tiny_model.make(tmp_path / "model", "llama")
+    monkeypatch.setattr(sys, "executable", warm.python())
     with pytest.raises(UserError, match="wandb is not installed"):
         launch.train(folder, "float32", examples(cfg), cfg, 0, tmp_path / "work")
 

@@ -1,7 +1,7 @@
 """A Python that is warm: processes forked from one that has imported the large libraries already.
 
 Most of a workflow test's time was the start of its jobs, some ten seconds of imports each. `python()` gives the path of an interpreter that does
-what Python does with a script or with `-m snakemake`, in a process of its own, without that start; anything else it hands to the real one. Nothing
+what Python does with a script or with one of MODULES, in a process of its own, without that start; anything else it hands to the real one. Nothing
 of this project is imported before the fork: a process sees the sources as they are when it starts. Tests of faults and of a cluster start the
 real Python.
 """
@@ -33,13 +33,17 @@ LIBRARIES = (
     "pyarrow.parquet",
     "scipy.stats",
     "matplotlib.pyplot",
+    "accelerate.commands.launch",
     "snakemake.cli",
 )
+MODULES = ("snakemake", "accelerate.commands.launch", "presto_bench.launch")
 # What is started: asks the warm process for a fork of itself and ends as that does.
 CLIENT = """#!{real} -IS
 import array, json, os, socket, sys
 words = sys.argv[1:]
-if not words or (words[0].startswith("-") and words[:2] != ["-m", "snakemake"]):
+if words[:1] == ["-u"]:
+    words = words[1:]
+if not words or (words[0].startswith("-") and (words[0] != "-m" or words[1] not in {modules!r})):
     os.execv({real!r}, [{real!r}, *words])
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
@@ -58,7 +62,7 @@ def python() -> str:
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
     address = str(folder / "line")
     client = folder / "python"
-    client.write_text(CLIENT.format(real=sys.executable, address=address))
+    client.write_text(CLIENT.format(real=sys.executable, address=address, modules=MODULES))
     client.chmod(0o755)
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parent
 def code_hash(modules: Iterable[str]) -> str:
     """Hash over the import closure of `modules` (dotted names; a foreign module counts alone)."""
     closure = sorted(set().union(*(_closure(module) for module in modules)))
-    joined = "\n".join(f"{module} {_module_hash(module)}" for module in closure)
+    joined = "\n".join(f"{module} {_source(module).hash}" for module in closure)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
@@ -29,7 +30,7 @@ def closure(module: str) -> frozenset[str]:
 
 def forget() -> None:
     """Read the sources anew from here on: a process that lives through an edit would hash what it has read before."""
-    for cached in (_closure, _imports, _tree, _module_hash):
+    for cached in (_closure, _source, _path):
         cached.cache_clear()
 
 
@@ -45,16 +46,9 @@ def _closure(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
-@cache
 def _imports(module: str) -> tuple[str, ...]:
     """Modules that `module` imports: of this package, and for a user's plug-in also those that lie beside it."""
-    names: list[str] = []
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if _counts(name, module))
+    return tuple(name for name in _source(module).names if _counts(name, module))
 
 
 def _counts(name: str, importer: str) -> bool:
@@ -72,6 +66,7 @@ def _beside(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / f"{last}.py",) if path.is_file()), None)
 
 
+@cache
 def _path(module: str) -> Path | None:
     """Source file of `module`, without importing it; None when there is none."""
     if module.split(".")[0] != PACKAGE:
@@ -85,20 +80,29 @@ def _path(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+@dataclass(frozen=True)
+class Source:
+    """What counts of one module's source. names: all that it imports, anywhere in it; hash: of its tree without docstrings."""
+
+    names: tuple[str, ...]
+    hash: str
+
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
 @cache
-def _tree(module: str) -> ast.Module:
+def _source(module: str) -> Source:
+    """In one walk: the Snakefile reads every module of ours so, and each job of a cluster parses the Snakefile."""
     path = _path(module)
     if path is None:
         raise ModuleNotFoundError(f"no source for module {module}")
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _module_hash(module: str) -> str:
-    tree = _tree(module)
+    tree, names = ast.parse(path.read_text(encoding="utf-8")), []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
             node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return Source(tuple(names), hashlib.sha256(ast.dump(tree).encode()).hexdigest())

@@ -116,6 +116,7 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     _set_threads(job.threads)
     precision.forget()
     started = time.time()
+    log.info("began %.1f s after its process", started - psutil.Process().create_time())
     try:
         stage(job)
         if "manifest" in job.output:

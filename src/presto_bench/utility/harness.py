@@ -1,6 +1,7 @@
 """Any task of EleutherAI's lm_eval (an optional extra) on an arm, prompts through our own path from request to token ids."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def run(config: LmEval, questions: Sequence[Question], setting: Setting) -> list
         limit=config.limit,
         apply_chat_template=config.chat,
         fewshot_as_multiturn=False,
-        task_manager=TaskManager(include_path=config.include_path),
+        task_manager=_known_tasks(config.include_path),
         bootstrap_iters=0,  # intervals are ours
     )
     rows = [row for row in found["samples"][config.task] if row["filter"] == config.filter]
@@ -65,6 +66,12 @@ def run(config: LmEval, questions: Sequence[Question], setting: Setting) -> list
         Measured(tables.prompt_id(f"{config.task} {row['doc_id']} {row['doc_hash']}"), float(row[config.metric]))
         for row in rows
     ]
+
+
+@cache
+def _known_tasks(include_path: str | None) -> TaskManager:
+    """lm_eval's own tasks and those of a folder: it reads some ten thousand files for that."""
+    return TaskManager(include_path=include_path)
 
 
 def _pinned(splits: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, Any]:
