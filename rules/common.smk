@@ -4,6 +4,7 @@
 import sys
 import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from presto_bench import access, closing, cluster
@@ -96,7 +97,13 @@ def _plain(part):
 def code(stage, *items):
     """Hash of the code behind a stage, and of the plug-ins of the configured items that it runs."""
     plugins = [module for item in items for module in registry.plugin_modules(item)]
-    return fingerprint.code_hash([f"presto_bench.stages.{stage}", *plugins])
+    return hashed(f"presto_bench.stages.{stage}", *plugins)
+
+
+@cache
+def hashed(*modules):
+    """Once for all jobs of a rule: there may be thousands."""
+    return fingerprint.code_hash(modules)
 
 
 def model_spec(name, *sections):

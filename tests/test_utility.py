@@ -110,9 +110,10 @@ def test_a_rating_is_read_or_missing_and_never_guessed(text, rating):
     assert mt_bench.rating(text) == rating
 
 
-@pytest.fixture
-def capitals(tmp_path):
+@pytest.fixture(scope="module")
+def capitals(tmp_path_factory):
     """A local lm_eval task."""
+    tmp_path = tmp_path_factory.mktemp("capitals")
     docs = [
         {"q": "The capital of France is", "a": "Paris"},
         {"q": "The capital of Peru is", "a": "Lima"},

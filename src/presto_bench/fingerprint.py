@@ -18,24 +18,13 @@ ROOT = Path(__file__).parent
 
 def code_hash(modules: Iterable[str]) -> str:
     """Hash over the import closure of `modules` (dotted names; a foreign module counts alone)."""
-    closure = sorted(set().union(*(_closure(module) for module in modules)))
+    closure = sorted(set().union(*(closure(module) for module in modules)))
     joined = "\n".join(f"{module} {_source(module).hash}" for module in closure)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
 def closure(module: str) -> frozenset[str]:
     """Modules of this package that `module` reaches by import, itself included."""
-    return _closure(module)
-
-
-def forget() -> None:
-    """Read the sources anew from here on: a process that lives through an edit would hash what it has read before."""
-    for cached in (_closure, _source, _path):
-        cached.cache_clear()
-
-
-@cache
-def _closure(module: str) -> frozenset[str]:
     found, open_ends = set(), [module]
     while open_ends:
         current = open_ends.pop()
@@ -66,16 +55,20 @@ def _beside(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / f"{last}.py",) if path.is_file()), None)
 
 
-@cache
 def _path(module: str) -> Path | None:
     """Source file of `module`, without importing it; None when there is none."""
+    return _located(module, ROOT)
+
+
+@cache
+def _located(module: str, root: Path) -> Path | None:
     if module.split(".")[0] != PACKAGE:
         try:
             spec = importlib.util.find_spec(module)
         except ModuleNotFoundError:
             return None
         return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
-    base = ROOT.joinpath(*module.split(".")[1:])
+    base = root.joinpath(*module.split(".")[1:])
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
 
@@ -91,12 +84,17 @@ class Source:
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-@cache
 def _source(module: str) -> Source:
-    """In one walk: the Snakefile reads every module of ours so, and each job of a cluster parses the Snakefile."""
     path = _path(module)
     if path is None:
         raise ModuleNotFoundError(f"no source for module {module}")
+    found = path.stat()
+    return _read(path, found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _read(path: Path, changed: int, size: int) -> Source:
+    """In one walk: the Snakefile reads every module of ours so, and each job of a cluster parses the Snakefile. changed: time of the last edit."""
     tree, names = ast.parse(path.read_text(encoding="utf-8")), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
