@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent
 
 def code_hash(modules: Iterable[str]) -> str:
     """Hash over the import closure of `modules` (dotted names; a foreign module counts alone)."""
-    closure = sorted(set().union(*(closure(module) for module in modules)))
-    joined = "\n".join(f"{module} {_source(module).hash}" for module in closure)
+    reached = sorted(set().union(*(closure(module) for module in modules)))
+    joined = "\n".join(f"{module} {_source(module).hash}" for module in reached)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
