@@ -49,11 +49,11 @@ def job_starts() -> None:
         path.write_text(yaml.safe_dump(raw | {"experiment": "start"}))
         jobs = {"without a model": "data/prompts.parquet", "with SmolLM2": "data/smollm2/answers.parquet"}
         logs = {"without a model": "prompts", "with SmolLM2": "answers"}
-        words = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "2", "--configfile", str(path)]
         files = [f"results/start/{file}" for file in jobs.values()]
+        words = [sys.executable, "-m", "snakemake", *files, "--cores", "2", "--quiet", "rules", "--configfile", str(path)]
         found: dict[str, list[float]] = {kind: [] for kind in jobs}
         for again in [[], *[["--forcerun", "prompts", "answers"]] * RUNS]:
-            subprocess.run([*words, *files, *again], check=True, cwd=ROOT)
+            subprocess.run([*words, *again], check=True, cwd=ROOT, stdout=sys.stderr)
             for kind, rule in logs.items():
                 said = "".join(p.read_text() for p in (ROOT / "results/start/logs").rglob("*.log") if rule in str(p))
                 found[kind].append(float(re.search(r"began ([\d.]+) s after", said)[1]))
