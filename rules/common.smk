@@ -11,6 +11,7 @@ from presto_bench import access, closing, cluster
 from presto_bench import config as typed
 from presto_bench import fingerprint, pilot, registry, sources
 from presto_bench import methods as methods_of
+from presto_bench.config import source_names
 from presto_bench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -300,7 +301,7 @@ def helper_folder(wildcards, helper):
 
 def sources_of(kind):
     """Files of the sources that all models together have for `triples` or `anchors`, those of the policy where a model makes its own."""
-    made = {"triples": (sources.GENERATED, CONFIG.harm.safety_prompts), "anchors": (typed.OWN, CONFIG.harm.anchor_prompts)}[
+    made = {"triples": (source_names.GENERATED, CONFIG.harm.safety_prompts), "anchors": (typed.OWN, CONFIG.harm.anchor_prompts)}[
         kind
     ]
     names = {getattr(model.data, kind) for model in CONFIG.models}
@@ -315,7 +316,7 @@ def data_of(wildcards, kind):
 def triples_inputs(wildcards):
     """A published file, or harmful answers of the model that the user named; and this model, where its own refusals are wanted."""
     named = data_of(wildcards, "triples")
-    if named == sources.GENERATED:
+    if named == source_names.GENERATED:
         return {"harmful": f"{RESULTS}/data/harmful_answers.parquet", "model": untouched(wildcards)}
     own = {"model": untouched(wildcards)} if data_of(wildcards, "refusals") == typed.OWN else {}
     return {"source": source_file(named), **own}

@@ -13,7 +13,7 @@ rule source:
     benchmark:
         f"{RESULTS}/benchmarks/source/{{source}}.{{ending}}.tsv"
     wildcard_constraints:
-        source=one_of(sources.used(CONFIG)),
+        source=one_of(source_names.used(CONFIG)),
         ending="csv|jsonl|json|parquet",
     conda:
         "../envs/model.yaml"

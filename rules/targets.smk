@@ -7,7 +7,7 @@ rule fetch:
     input:
         expand(f"{RESULTS}/models/{{model}}/{FETCHED}/seed0", model=MODELS),
         [part for judge in JUDGES for part in judge_inputs(judge).values()],
-        [source_file(name) for name in sources.used(CONFIG)],
+        [source_file(name) for name in source_names.used(CONFIG)],
 
 
 rule data:

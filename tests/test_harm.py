@@ -10,6 +10,7 @@ from presto_bench import harm, policies, refusal, tables
 from presto_bench.config import HarmConfig
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
+from presto_bench.judges import triples as triples_of
 from presto_bench.sources import SOURCES
 from presto_bench.stages import harm_prompts
 
@@ -98,12 +99,12 @@ def test_triples_that_were_written_are_counted_and_unusable_ones_left_out():
             "refusal": ["I cannot help with that.", "I cannot help with that.", "As an AI, I must decline that."],
         }
     )
-    checks = harm.triple_checks(triples).set_index("what")["value"]
+    checks = triples_of.checks(triples).set_index("what")["value"]
     assert checks["triples"] == 3 and checks["refusals that refuse"] == 3 and checks["harmful answers that refuse"] == 1
     assert checks["distinct refusals"] == 2 and checks["shortest, harmful"] == 4
-    assert list(harm.usable(triples, "x")["prompt_id"]) == ["a"]
+    assert list(triples_of.usable(triples, "x")["prompt_id"]) == ["a"]
     with pytest.raises(UserError, match="no triple is left"):
-        harm.usable(triples.tail(2), "x")
+        triples_of.usable(triples.tail(2), "x")
 
 
 def test_the_nulls_request_is_of_another_category():

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from presto_bench import source_files, sources
+from presto_bench.config import source_names
 from presto_bench.errors import UserError
 
 ROWS = pd.DataFrame({"category": ["a", "b"], "source": "ours", "forbidden_prompt": ["How is bread made?", "How is jam made?"]})
@@ -113,3 +114,7 @@ def test_every_source_lies_at_a_commit_or_says_why_not(name):
     assert re.search(r"/[0-9a-f]{40}/", source.url) or source.gated
     assert source.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", source.sha256)
     assert source.licence and source.columns and source.ending in ("csv", "json", "jsonl", "parquet")
+
+
+def test_a_config_may_name_exactly_the_sources_that_there_are():
+    assert list(source_names.NAMES) == sorted(sources.SOURCES)

@@ -6,6 +6,7 @@ import pytest
 
 import tiny_model
 from presto_bench import chat, config, models
+from presto_bench.config import source_names
 from presto_bench.utility import mt_bench, refusal_rate
 from presto_bench.utility.base import Question, Setting
 from presto_bench.utility.configs import LmEval, MtBench, RefusalRate
@@ -214,6 +215,5 @@ def test_a_task_asks_for_the_sources_that_it_reads(raw_config):
             "splits": {"train": "gsm8k_train", "test": "gsm8k"},
         }
     ]
-    from presto_bench import sources
 
-    assert sources.used(config.load(raw_config)) == ["gsm8k", "gsm8k_train"]
+    assert source_names.used(config.load(raw_config)) == ["gsm8k", "gsm8k_train"]

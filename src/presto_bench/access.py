@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from presto_bench import sources
+from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm
 from presto_bench.config.experiment import Config
 from presto_bench.config.models import HubModel, LocalModel
@@ -57,7 +58,7 @@ def require_writable(results: Path) -> None:
 
 
 def _acknowledgement(config: Config) -> list[Missing]:
-    published = [name for name in sources.used(config) if name not in config.source_overrides]
+    published = [name for name in source_names.used(config) if name not in config.source_overrides]
     if config.acknowledge or not any(sources.SOURCES[name].harmful for name in published):
         return []
     what = "this experiment fetches harmful requests and stores what models say to them"
@@ -99,7 +100,7 @@ def _token() -> bool:
 
 def _sources(config: Config) -> list[Missing]:
     found = []
-    for name in sources.used(config):
+    for name in source_names.used(config):
         source, override = sources.SOURCES[name], config.source_overrides.get(name)
         if override and not override.startswith(("http://", "https://")) and not Path(override).is_file():
             found.append(Missing(f"source_overrides.{name}", f"there is no file {override}", "correct the path"))
@@ -111,7 +112,7 @@ def _sources(config: Config) -> list[Missing]:
 
 
 def _harmful_model(config: Config) -> list[Missing]:
-    asking = [model.name for model in config.models if config.policy == "harm" and model.data.triples == sources.GENERATED]
+    asking = [model.name for model in config.models if config.policy == "harm" and model.data.triples == source_names.GENERATED]
     if not asking or config.harm.harmful_model:
         return []
     remedy = "name one that you may use: `harm: {harmful_model: {kind: …, …}}`, or take published triples (`data: {triples: …}`) with `refusals: greedy`"

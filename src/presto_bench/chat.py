@@ -8,23 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from presto_bench.config.models import ChatFormat
 from presto_bench.errors import UserError
 
 _BREAK = "\u200b"  # zero width space: splits a spelled special token and is invisible to a reader
-
-
-@dataclass(frozen=True)
-class ChatFormat:
-    """How a model's template is to be called.
-
-    system: None leaves the template's own default in place. thinking: None passes nothing; False asks the template
-    (Qwen 3) for its empty think block, which then belongs to the prompt and not to the prefill. reopen: a prefill is taken for a
-    turn that has ended, and the assistant's header stands again behind it: a defence at decoding time.
-    """
-
-    system: str | None = None
-    thinking: bool | None = None
-    reopen: bool = False
 
 
 @dataclass(frozen=True)

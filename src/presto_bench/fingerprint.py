@@ -7,10 +7,12 @@ plug-in. So an edit to an imported module reruns what uses it (Snakemake alone w
 import ast
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "presto_bench"
 ROOT = Path(__file__).parent
@@ -104,3 +106,18 @@ def _read(path: Path, changed: int, size: int) -> Source:
         elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
             node.body = node.body[1:] or [ast.Pass()]
     return Source(tuple(names), hashlib.sha256(ast.dump(tree).encode()).hexdigest())
+
+
+def content_hash(path: Any) -> str:
+    """sha256 of a file, of a folder's files with their names, or of a list of either."""
+    if isinstance(path, list | tuple) or not isinstance(path, str | os.PathLike):
+        return ",".join(content_hash(str(p)) for p in path)
+    path = Path(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(path.parent).as_posix().encode())
+        if file.name != "manifest.json":  # holds times
+            with open(file, "rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()

@@ -21,10 +21,11 @@ from typing import Any
 
 import psutil
 
-from presto_bench import chat, manifest, precision, registry
-from presto_bench.config.models import ModelConfig
+from presto_bench import manifest, precision, registry
+from presto_bench.config.models import ChatFormat, ModelConfig
 from presto_bench.config.parts import canonical, over
 from presto_bench.errors import UserError
+from presto_bench.fingerprint import content_hash
 
 log = logging.getLogger("presto_bench")
 
@@ -72,8 +73,8 @@ class Job:
         return self.item("models")
 
     @property
-    def chat_format(self) -> chat.ChatFormat:
-        return chat.ChatFormat(self.model.chat.system, self.model.chat.thinking)
+    def chat_format(self) -> ChatFormat:
+        return ChatFormat(self.model.chat.system, self.model.chat.thinking)
 
     @property
     def seed(self) -> int:
@@ -189,17 +190,3 @@ def _set_threads(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-
-
-def content_hash(path: Any) -> str:
-    if isinstance(path, list | tuple) or not isinstance(path, str | os.PathLike):
-        return ",".join(content_hash(str(p)) for p in path)
-    path = Path(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.relative_to(path.parent).as_posix().encode())
-        if file.name != "manifest.json":  # holds times
-            with open(file, "rb") as handle:
-                digest.update(hashlib.file_digest(handle, "sha256").digest())
-    return digest.hexdigest()

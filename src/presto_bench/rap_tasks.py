@@ -11,7 +11,7 @@ from presto_bench.attacks import sessions
 from presto_bench.attacks.base import held_out_requests
 from presto_bench.attacks.configs import Human
 from presto_bench.config.models import ModelConfig
-from presto_bench.jobs import content_hash
+from presto_bench.fingerprint import content_hash
 from presto_bench.ranks import top_k
 from presto_bench.rap_screen import Task
 from presto_bench.rollback import Rollback

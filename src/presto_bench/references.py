@@ -3,7 +3,8 @@
 The classes in config/ check each part by itself; `check` the whole, and its first mistake is named with the key and the mend.
 """
 
-from presto_bench import registry, sources
+from presto_bench import registry
+from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.experiment import LISTS, Config, is_graded
 from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item
@@ -164,9 +165,9 @@ def _policy(config: Config, where: str) -> None:
             raise UserError(f"{where}: arms.{name}.refusals", f"policy {config.policy} has no {mode!r} refusals", mend)
     harm = config.harm
     parts = [harm.test, harm.prefills, harm.safety_prompts, harm.anchor_prompts, harm.benign_prompts, harm.helper]
-    for name in [*sources.used(config), *config.source_overrides, *parts]:
-        if name not in sources.SOURCES:
-            raise UserError(f"{where}: {name}", "there is no such source", f"one of: {', '.join(sources.SOURCES)}")
+    for name in [*source_names.used(config), *config.source_overrides, *parts]:
+        if name not in source_names.NAMES:
+            raise UserError(f"{where}: {name}", "there is no such source", f"one of: {', '.join(source_names.NAMES)}")
     for name, origin in config.source_overrides.items():
         if origin.startswith("http") and "@" in origin.split("//")[-1].split("/")[0]:
             raise UserError(

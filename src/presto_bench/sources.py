@@ -6,16 +6,12 @@ public file says how many there are.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
-
-from presto_bench.config.parts import OWN
 
 GITHUB = "https://raw.githubusercontent.com"
 HUB = "https://huggingface.co/datasets"
 STRONGREJECT = f"{GITHUB}/alexandrasouly/strongreject/3432b2d696b428f242bd507df96d80f686571d5e/strongreject_dataset"
 PUSH_FORWARD = f"{GITHUB}/uiuc-focal-lab/push-forward-alignment/0dc024a51fa0ba64e564b461a059013eb4ecb7ae/datasets"
 FASTCHAT = f"{GITHUB}/lm-sys/FastChat/587d5cfa1609a43d192cedb8441cac3c17db105d/fastchat/llm_judge/data"
-GENERATED = "generated"  # what a model's triples may be instead of a source; its anchors may be its OWN
 
 
 @dataclass(frozen=True)
@@ -215,20 +211,3 @@ SOURCES: dict[str, Source] = {
         "f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f",
     ),
 }
-
-
-def used(config: Any) -> list[str]:
-    """Names of the sources that a config asks for, in a fixed order."""
-    asked = {name for task in config.tasks for name in task.sources}
-    if config.policy != "harm":
-        return sorted(asked)
-    harm, models = config.harm, config.models
-    names = asked | {harm.test, harm.prefills, harm.benign_prompts}
-    names |= {model.data.triples for model in models} | {model.data.anchors for model in models}
-    if any(model.data.triples == GENERATED for model in models):
-        names.add(harm.safety_prompts)
-    if any(model.data.anchors == OWN for model in models):
-        names.add(harm.anchor_prompts)
-    if any(getattr(attack, "helper", None) for attack in config.attacks):
-        names.add(harm.helper)
-    return sorted(names - {GENERATED, OWN})

@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 
 from presto_bench import chat, draws, folders, models, tables, vllm_engine
-from presto_bench.config.answers import AnswersConfig
 from presto_bench.config.models import SamplingConfig
 from presto_bench.decoding import Continuation, continue_rows, sampling_processors
-from presto_bench.jobs import Job
 
 log = logging.getLogger("presto_bench")
 
@@ -32,19 +30,6 @@ class Writer:
     batch_size: int
     purpose: str
     engine: str = "transformers"
-
-
-def own_writer(job: Job, config: AnswersConfig, purpose: str) -> Writer:
-    """A job's model, answering as its family does."""
-    return Writer(
-        job.path("model"),
-        job.model.decode_dtype,
-        job.chat_format,
-        job.model.sampling,
-        config.max_new_tokens,
-        config.batch_size,
-        purpose,
-    )
 
 
 def write(writer: Writer, prompts: Mapping[str, str], work: Path) -> pd.DataFrame:

@@ -1,10 +1,25 @@
 """Models: where their weights come from, how they chat and decode, what their jobs ask of a machine."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from presto_bench.config.parts import Dtype, Item, Share, Strict
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How a model's template is to be called.
+
+    system: None leaves the template's own default in place. thinking: None passes nothing; False asks the template
+    (Qwen 3) for its empty think block, which then belongs to the prompt and not to the prefill. reopen: a prefill is taken for a
+    turn that has ended, and the assistant's header stands again behind it: a defence at decoding time.
+    """
+
+    system: str | None = None
+    thinking: bool | None = None
+    reopen: bool = False
 
 
 class ChatConfig(Strict):

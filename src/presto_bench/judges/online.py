@@ -6,23 +6,21 @@ that still fails is a failure of that question alone, unless nothing works: a re
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletion
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from presto_bench.errors import UserError
+from presto_bench.judges.asking import Ask, Cap, Failure, Questions, hopeless, not_usable, reply_of, short
 from presto_bench.judges.configs import Rubric, key_of
 from presto_bench.judges.replies import Reply, ReplyStore
-from presto_bench.judges.rubric import Ask, Failure
 
 log = logging.getLogger("presto_bench")
 
-Questions = Mapping[str, list[dict[str, str]]]
 REPORT_EVERY = 500  # replies
 
 
@@ -100,32 +98,6 @@ class _Asking:
             )
 
 
-class Cap:
-    """Stops a judge that has spent what it may."""
-
-    def __init__(self, config: Rubric, store: ReplyStore):
-        self.config, self.store = config, store
-        self.before = config.price.of(*store.spent(config.name)[1:]) if config.max_cost else 0.0
-        self.mine = 0.0
-
-    def reached(self, coming: float = 0.0) -> UserError | None:
-        """What to stop with once the cap is spent, or would be with `coming` dollars more."""
-        spent = self.before + self.mine
-        if not self.config.max_cost or (spent < self.config.max_cost and spent + coming <= self.config.max_cost):
-            return None
-        more = f", and what comes next may cost ${coming:.2f}" if coming else ""
-        return UserError(
-            f"judges.{self.config.name}.max_cost",
-            f"${spent:.2f} are spent{more}: the cap is ${self.config.max_cost:g}",
-            "raise the cap and run snakemake again: replies so far are kept",
-        )
-
-    def paid(self, reply: Reply) -> None:
-        self.store.paid(self.config.name, reply)
-        if self.config.price:
-            self.mine += self.config.price.of(reply.prompt_tokens, reply.completion_tokens)
-
-
 def client(config: Rubric) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
         base_url=config.base_url,
@@ -164,39 +136,3 @@ def _retry_after(header: str | None) -> float:
         return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
     except (TypeError, ValueError):
         return 0.0
-
-
-def reply_of(raw: Mapping[str, Any]) -> Reply:
-    """One chat completion; text is None where it has no choice or no text."""
-    choices, usage = raw.get("choices"), raw.get("usage")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else None
-    tokens = usage if isinstance(usage, dict) else {}
-    return Reply(
-        text if isinstance(text, str) else None,
-        choice.get("finish_reason"),
-        int(tokens.get("prompt_tokens") or 0),
-        int(tokens.get("completion_tokens") or 0),
-        dict(raw),
-    )
-
-
-def hopeless(error: Exception) -> bool:
-    """Whether every other question would fail alike."""
-    refused = isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError | openai.NotFoundError)
-    return refused or getattr(error, "code", None) == "insufficient_quota"
-
-
-def not_usable(config: Rubric, error: Exception) -> UserError:
-    return UserError(
-        f"judges.{config.name}",
-        f"{config.base_url} does not serve {config.model!r} to us: {short(error)}",
-        f"check `model`, `base_url` and the key in {config.key}; replies so far are kept",
-    )
-
-
-def short(error: Exception) -> str:
-    """What went wrong without what was sent: an endpoint may quote the text or the key it got."""
-    status = getattr(error, "status_code", None)
-    return type(error).__name__ + (f" (HTTP {status})" if status else "")

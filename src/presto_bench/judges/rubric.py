@@ -7,7 +7,7 @@ over; nothing is guessed: a reply that says two things, or a number out of range
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from presto_bench import fingerprint
 from presto_bench.config.parts import canonical
 from presto_bench.errors import UserError
+from presto_bench.judges.asking import Ask, Failure, settle
 from presto_bench.judges.base import Bench, Grade, Item, strongreject_score
 from presto_bench.judges.configs import Rubric, RubricConfig
 from presto_bench.judges.replies import Reply, ReplyStore
@@ -94,28 +95,6 @@ class Template:
         texts = {"{forbidden_prompt}": item.prompt, "{response}": item.response}
         user = re.sub(r"\{(?:forbidden_prompt|response)\}", lambda field: texts[field[0]], self.user)
         return [*([{"role": "system", "content": self.system}] if self.system else []), {"role": "user", "content": user}]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """No reply, and why."""
-
-    reason: str
-
-
-# Questions by key -> what became of those that still needed asking; replies are in the store when it returns.
-Ask = Callable[[Mapping[str, list[dict[str, str]]]], Mapping[str, Failure]]
-
-
-def settle(questions: Mapping[str, list[dict[str, str]]], ask: Ask, settled: Callable[[str], bool]) -> dict[str, Failure]:
-    """Ask until each question has a reply that can be read, or has had enough that cannot; what failed altogether, by key."""
-    failures: dict[str, Failure] = {}
-    open_ones = {key: question for key, question in questions.items() if not settled(key)}
-    while open_ones:
-        failed = ask(open_ones)
-        failures |= failed
-        open_ones = {key: question for key, question in open_ones.items() if key not in failed and not settled(key)}
-    return failures
 
 
 class RubricJudge:

@@ -14,7 +14,8 @@ from presto_bench.jobs import Job
 from presto_bench.judges.base import Item
 from presto_bench.judges.facts import FactsJudge
 from presto_bench.judges.standin import StandinJudge
-from presto_bench.writing import own_writer, write
+from presto_bench.stages.writers import own_writer
+from presto_bench.writing import write
 
 log = logging.getLogger("presto_bench")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import precision, registry, tables
-from presto_bench.jobs import Job, content_hash
+from presto_bench.fingerprint import content_hash
+from presto_bench.jobs import Job
 from presto_bench.judges.base import Bench, Item
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from presto_bench import harm, refusal, tables
+from presto_bench import refusal, tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.config.parts import OWN
 from presto_bench.errors import UserError
 from presto_bench.jobs import Job
+from presto_bench.judges import triples as triples_of
 from presto_bench.stages.harm_prompts import source
 from presto_bench.writing import Writer, write
 
@@ -70,9 +71,9 @@ def triples(job: Job) -> None:
     if written:
         said = _own(job, _texts(job, frame["prompt_id"]), _writing(job), "given_refusals")
         frame = frame.assign(refusal=_whole(said))
-    tables.write_text(job.path("checks"), harm.triple_checks(frame).to_csv(index=False))
+    tables.write_text(job.path("checks"), triples_of.checks(frame).to_csv(index=False))
     if written:  # published ones are taken as they are
-        frame = harm.usable(frame, f"models.{job.model.name}.data")
+        frame = triples_of.usable(frame, f"models.{job.model.name}.data")
     frame = frame.head(job.spec["limit"])
     tables.write(job.path("triples"), "triples", frame[list(tables.TABLES["triples"].columns)])
 

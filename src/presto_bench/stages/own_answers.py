@@ -6,7 +6,8 @@ The lessons of policy `facts` are mixed with them, so that the model goes on ans
 from presto_bench import tables
 from presto_bench.config.answers import AnswersConfig
 from presto_bench.jobs import Job
-from presto_bench.writing import own_writer, write
+from presto_bench.stages.writers import own_writer
+from presto_bench.writing import write
 
 
 def make(job: Job) -> None:

@@ -18,8 +18,8 @@ from presto_bench.config.parts import canonical
 from presto_bench.decoding import continue_rows, sampling_processors
 from presto_bench.errors import UserError
 from presto_bench.judges import online
+from presto_bench.judges.asking import settle
 from presto_bench.judges.replies import ReplyStore
-from presto_bench.judges.rubric import settle
 from presto_bench.utility.base import Measured, Question, Setting
 from presto_bench.utility.configs import MtBench
 

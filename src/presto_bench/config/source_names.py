@@ -1,0 +1,44 @@
+"""Names of the public data sets that a config may ask for; data/sources.py says what each is."""
+
+from typing import Any
+
+from presto_bench.config.parts import OWN
+
+GENERATED = "generated"  # what a model's triples may be instead of a source; its anchors may be its OWN
+NAMES = (
+    "alpaca",
+    "gsm8k",
+    "gsm8k_train",
+    "llama2_anchors",
+    "llama2_triples",
+    "mt_bench",
+    "mt_bench_prompts",
+    "mt_bench_references",
+    "or_bench_hard",
+    "pku_saferlhf",
+    "push_forward_gemma3_triples",
+    "push_forward_prefills",
+    "push_forward_qwen3_triples",
+    "push_forward_safety_prompts",
+    "push_forward_utility_prompts",
+    "strongreject",
+    "strongreject_small",
+    "xstest",
+)
+
+
+def used(config: Any) -> list[str]:
+    """Names of the sources that a config asks for, in a fixed order."""
+    asked = {name for task in config.tasks for name in task.sources}
+    if config.policy != "harm":
+        return sorted(asked)
+    harm, models = config.harm, config.models
+    names = asked | {harm.test, harm.prefills, harm.benign_prompts}
+    names |= {model.data.triples for model in models} | {model.data.anchors for model in models}
+    if any(model.data.triples == GENERATED for model in models):
+        names.add(harm.safety_prompts)
+    if any(model.data.anchors == OWN for model in models):
+        names.add(harm.anchor_prompts)
+    if any(getattr(attack, "helper", None) for attack in config.attacks):
+        names.add(harm.helper)
+    return sorted(names - {GENERATED, OWN})

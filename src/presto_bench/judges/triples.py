@@ -1,0 +1,34 @@
+"""Triples of policy `harm`, looked at before they train: which refusals refuse, and which harmful answers do."""
+
+import pandas as pd
+
+from presto_bench import refusal
+from presto_bench.errors import UserError
+from presto_bench.harm import SHORTEST_ANSWER
+
+
+def checks(triples: pd.DataFrame) -> pd.DataFrame:
+    """One row a check of generated or given triples: how many there are, refuse, are blank, and how long they are (characters)."""
+    lengths = {name: triples[name].str.len() for name in ("harmful", "refusal")}
+    facts = {
+        "triples": len(triples),
+        "refusals that refuse": int(triples["refusal"].map(refusal.declines).sum()),
+        "harmful answers that refuse": int(triples["harmful"].map(refusal.declines).sum()),
+        "distinct refusals": triples["refusal"].nunique(),
+        **{f"median characters, {name}": float(found.median()) for name, found in lengths.items()},
+        **{f"shortest, {name}": int(found.min()) for name, found in lengths.items()},
+    }
+    return pd.DataFrame(facts.items(), columns=["what", "value"])
+
+
+def usable(triples: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Triples whose refusal refuses and whose harmful answer is there and does not; none left is an error."""
+    kept = triples[triples["refusal"].map(refusal.declines) & ~triples["harmful"].map(refusal.declines)]
+    kept = kept[kept["harmful"].str.len() >= SHORTEST_ANSWER]
+    if kept.empty:
+        raise UserError(
+            where,
+            "no triple is left: refusals do not refuse, or harmful answers do",
+            "look at the table of checks beside it; name another source or model",
+        )
+    return kept.reset_index(drop=True)
