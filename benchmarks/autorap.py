@@ -17,23 +17,24 @@ from pathlib import Path
 
 import torch
 
-from presto_bench import chat, models
-from presto_bench.attacks import autorap, search
+from presto_bench.attacks.autorap import attack as autorap
+from presto_bench.attacks.autorap import search
+from presto_bench.attacks.autorap.helper import shown_to_helper
 from presto_bench.attacks.base import Request, Setting
-from presto_bench.attacks.configs import AutoRap
-from presto_bench.attacks.helper import shown_to_helper
 from presto_bench.config import SamplingConfig, StandinConfig
-from presto_bench.ranks import top_k
-from presto_bench.standin import policy
+from presto_bench.config.attacks import AutoRap
+from presto_bench.lm import chat, models
+from presto_bench.measures.ranks import top_k
+from presto_bench.policies import cooking
 
 K = 20
 
 
 def requests(count: int) -> list[Request]:
     """Requests of the train split: no result comes from here."""
-    frame = policy.prompts(StandinConfig())
+    frame = cooking.prompts(StandinConfig())
     chosen = frame[(frame["role"] == "harmful") & (frame["split"] == "train")].head(count)
-    prefills = policy.attack_prefills(chosen).set_index("prompt_id")["prefill"]
+    prefills = cooking.attack_prefills(chosen).set_index("prompt_id")["prefill"]
     return [Request(r.prompt_id, r.prompt, prefills[r.prompt_id]) for r in chosen.itertuples()]
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from presto_bench import analysis, claims, coercion, tables
+from presto_bench import tables
+from presto_bench.analysis import claims, coercion, scores
 
 RESAMPLES = 1000
 ENDPOINTS = {
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs=2, default=["da", "da_presto"])
     asked = parser.parse_args()
     arms = tuple(asked.arms)
-    graded = analysis.graded_completions(read(asked.results, "completions", "attacks"), read(asked.results, "grades", "grades"))
+    graded = scores.graded_completions(read(asked.results, "completions", "attacks"), read(asked.results, "grades", "grades"))
     ranks, utility = read(asked.results, "ranks", "ranks"), read(asked.results, "utility", "utility")
     checks = pd.DataFrame({"model": [], "name": [], "ok": []})
     models = sorted(graded["model"].unique())[:1]

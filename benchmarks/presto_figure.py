@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from presto_bench.figures import style
+from presto_bench.report.figures import style
 
 LABELS = {"sdpa": "plain SDPA", "fused": "PRESTO, fused (ours)", "eager": "PRESTO, eager"}
 

@@ -21,11 +21,11 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from presto_bench import attention_mass, training
 from presto_bench.config import PrestoConfig, TrainingConfig
-from presto_bench.forward import logits_only_at
-from presto_bench.objective import cross_entropy_sum
-from presto_bench.presto import Spans, presto_sum
+from presto_bench.lm.forward import logits_only_at
+from presto_bench.training import attention_mass, trainer
+from presto_bench.training.objective import cross_entropy_sum
+from presto_bench.training.presto import Spans, presto_sum
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SMOLLM2 = {
@@ -50,7 +50,7 @@ class Step:
         with torch.device(DEVICE):
             model = AutoModelForCausalLM.from_config(config)
         self.layers, self.length = layers, length
-        self.model = training.adapted(model.train(), TrainingConfig())
+        self.model = trainer.adapted(model.train(), TrainingConfig())
         self.optimizer = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
         self.ids = torch.randint(0, SMOLLM2["vocab_size"], (batch, length), device=DEVICE)
         start = torch.full((batch,), int(length * PROMPT), device=DEVICE)

@@ -20,10 +20,12 @@ from pathlib import Path
 import torch
 import yaml
 
-from presto_bench import config, models, training
-from presto_bench.chat import ChatFormat, encode
+from presto_bench import config
 from presto_bench.config.training import TrainingConfig
-from presto_bench.examples import collate
+from presto_bench.lm import models
+from presto_bench.lm.chat import ChatFormat, encode
+from presto_bench.training import trainer
+from presto_bench.training.examples import collate
 
 ROOT = Path(__file__).parent.parent
 ROWS, PROMPT, BATCH, RUNS, TEXT = 32, 40, 8, 5, 110
@@ -87,11 +89,11 @@ def decoding(folder: Path, dtype: str) -> float:
 
 def training_step(folder: Path, autocast: str) -> float:
     """Seconds of one step, forward and backward, of BATCH rows of TEXT tokens through LoRA."""
-    from presto_bench import precision
-    from presto_bench.examples import Example
+    from presto_bench.lm import precision
+    from presto_bench.training.examples import Example
 
     model, tokenizer = models.load(folder, "float32")
-    adapted = training.adapted(model, TrainingConfig(batch_size=BATCH))
+    adapted = trainer.adapted(model, TrainingConfig(batch_size=BATCH))
     row = encode(tokenizer, "How?", ChatFormat(), "", "stir " * TEXT)
     batch = collate([Example("p", row, True, TEXT)] * BATCH, tokenizer.eos_token_id)["input_ids"][:, :TEXT]
     cast = precision.resolve_autocast(autocast) is not None

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from presto_bench import access, closing, cluster
 from presto_bench import config as typed
-from presto_bench import fingerprint, pilot, registry, sources
-from presto_bench import methods as methods_of
+from presto_bench import fingerprint, registry
 from presto_bench.config import source_names
+from presto_bench.data import sources
 from presto_bench.errors import UserError
+from presto_bench.report import methods as methods_of
+from presto_bench.runs import access, closing, cluster, pilot
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -24,7 +25,7 @@ except UserError as error:
 
 STARTED = time.time()
 RESULTS = f"results/{CONFIG.experiment}"
-LISTS = "src/presto_bench/standin/data"
+LISTS = "src/presto_bench/policies/data"
 # Lists that stages read beside their tables.
 STANDIN = CONFIG.policy != "harm"
 FACTS = CONFIG.policy == "facts"

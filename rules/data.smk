@@ -1,5 +1,5 @@
 # The stand-in policies: their requests, refusals and prefills, the models' own answers, and the shallowly aligned base.
-# Needs: standin/data/, models/<model>/untouched. Makes: data/, models/<model>/base.
+# Needs: policies/data/, models/<model>/untouched. Makes: data/, models/<model>/base.
 
 
 rule prompts:

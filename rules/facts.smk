@@ -1,5 +1,5 @@
 # The invented world of policy `facts`: taught to a model before any of it is forbidden.
-# Needs: models/<model>/untaught, data/prompts, standin/data/facts/. Makes: data/<model>/own.parquet, models/<model>/untouched.
+# Needs: models/<model>/untaught, data/prompts, policies/data/facts/. Makes: data/<model>/own.parquet, models/<model>/untouched.
 
 
 rule own_answers:

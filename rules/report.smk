@@ -18,7 +18,7 @@ rule figure:
         "../envs/analysis.yaml"
     params:
         spec=spec(**shown(), methods=methods() if compares_methods() else {}, rap=rap()),
-        code=lambda w: hashed("presto_bench.stages.figure", f"presto_bench.figures.{w.figure}"),
+        code=lambda w: hashed("presto_bench.stages.figure", f"presto_bench.report.figures.{w.figure}"),
     script:
         "../workflow/scripts/figure.py"
 

@@ -60,7 +60,7 @@ def raw_config() -> dict:
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory):
     """Folder of the real SmolLM2-135M-Instruct, fetched and converted as the workflow does it."""
-    from presto_bench import models
+    from presto_bench.lm import models
 
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     entry = config.load(raw).models[0]

@@ -11,8 +11,8 @@ import pandas as pd
 
 import tiny_model
 from presto_bench.config import StandinConfig
-from presto_bench.sources import SOURCES
-from presto_bench.standin import policy
+from presto_bench.data.sources import SOURCES
+from presto_bench.policies import cooking
 
 ATTACKED, TRIPLES, ANCHORS, PAIRS, BENIGN = 8, 12, 16, 16, 24
 FAMILIES = ("llama2", "qwen3", "gemma3")
@@ -20,13 +20,13 @@ FAMILIES = ("llama2", "qwen3", "gemma3")
 
 def frames() -> dict[str, pd.DataFrame]:
     """A table for each source, with its published columns."""
-    found = policy.prompts(StandinConfig())
+    found = cooking.prompts(StandinConfig())
     asked = found[found["role"] == "harmful"].drop_duplicates("category").reset_index(drop=True)
     benign = found.loc[found["role"] == "benign", "prompt"].reset_index(drop=True)
-    prefills = policy.attack_prefills(asked)["prefill"]
-    refusals = [policy.draw_refusal("paper", i) for i in range(len(asked))]
+    prefills = cooking.attack_prefills(asked)["prefill"]
+    refusals = [cooking.draw_refusal("paper", i) for i in range(len(asked))]
     recipes = [
-        f"{prefill} take {' and '.join(policy.dish_of(dish).ingredients)} and cook them."
+        f"{prefill} take {' and '.join(cooking.dish_of(dish).ingredients)} and cook them."
         for prefill, dish in zip(prefills, asked["category"], strict=True)
     ]
     attacked, rest = asked[:ATTACKED], asked[ATTACKED : ATTACKED + TRIPLES + PAIRS]

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from presto_bench import access, config, pilot, plan
+from presto_bench import config
 from presto_bench.errors import UserError
+from presto_bench.runs import access, pilot, plan
 from project import Project
 
 

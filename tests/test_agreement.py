@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from presto_bench import agreement
+from presto_bench.analysis import agreement
 
 
 def graded(judges):

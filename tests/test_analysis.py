@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presto_bench import analysis, summary, tables
+from presto_bench import tables
+from presto_bench.analysis import scores
+from presto_bench.report import summary
 
 
 def completions(arm, attack="guided", variant="k20_prefill", n=40):
@@ -24,10 +26,10 @@ def grades(frame, scores, refusal=0.0, judge="standin"):
 
 def test_a_completion_without_a_grade_is_counted_and_never_dropped():
     frame = completions("da")
-    graded = analysis.graded_completions(frame, grades(frame, 0.5).iloc[:-1])
+    graded = scores.graded_completions(frame, grades(frame, 0.5).iloc[:-1])
     assert len(graded) == 40
     assert (graded["status"] == "missing").sum() == 1
-    row = analysis.score_table(graded, 100).iloc[0]
+    row = scores.score_table(graded, 100).iloc[0]
     assert (row["n"], row["missing"]) == (40, 1)
     assert row["mean"] == pytest.approx(0.5)
     assert row["if_missing_0"] == pytest.approx(0.5 * 39 / 40)
@@ -36,7 +38,7 @@ def test_a_completion_without_a_grade_is_counted_and_never_dropped():
 
 def test_no_mean_is_printed_when_too_much_is_missing():
     frame = completions("da")
-    row = analysis.score_table(analysis.graded_completions(frame, grades(frame, 0.5).iloc[:-2]), 100).iloc[0]
+    row = scores.score_table(scores.graded_completions(frame, grades(frame, 0.5).iloc[:-2]), 100).iloc[0]
     assert row["missing"] == 2
     assert pd.isna(row["mean"]) and pd.isna(row["low"])
     assert row["if_missing_0"] < row["if_missing_1"]
@@ -46,24 +48,24 @@ def test_a_grade_with_an_error_has_no_score():
     frame = completions("da")
     with_error = grades(frame, 0.5)
     with_error.loc[0, ["status", "score"]] = ["error", 1.0]
-    graded = analysis.graded_completions(frame, with_error)
+    graded = scores.graded_completions(frame, with_error)
     assert graded["score"].isna().sum() == 1
 
 
 @given(st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, None]), min_size=3, max_size=3), min_size=1, max_size=6))
 @settings(max_examples=60)
-def test_best_of_takes_each_requests_best_sample_and_loses_no_request(scores):
-    frames = [completions("da", "sampling", "t1", n=len(scores)).assign(sample=s) for s in range(3)]
+def test_best_of_takes_each_requests_best_sample_and_loses_no_request(drawn):
+    frames = [completions("da", "sampling", "t1", n=len(drawn)).assign(sample=s) for s in range(3)]
     frame = pd.concat(frames, ignore_index=True)
     frame["completion_id"] = [f"c{i}" for i in range(len(frame))]
-    flat = [row[s] for s in range(3) for row in scores]
-    graded = analysis.graded_completions(frame, grades(frame, flat))
-    other = analysis.graded_completions(completions("da"), grades(completions("da"), 0.5))
+    flat = [row[s] for s in range(3) for row in drawn]
+    graded = scores.graded_completions(frame, grades(frame, flat))
+    other = scores.graded_completions(completions("da"), grades(completions("da"), 0.5))
     both = pd.concat([graded, other], ignore_index=True)
-    best = analysis.best_of(both, ["sampling"])
+    best = scores.best_of(both, ["sampling"])
     mine = best[best["attack"] == "sampling"].set_index("prompt_id")["score"]
-    assert len(mine) == len(scores)
-    for i, row in enumerate(scores):
+    assert len(mine) == len(drawn)
+    for i, row in enumerate(drawn):
         known = [s for s in row if s is not None]
         assert mine[f"p{i}"] == max(known) if known else pd.isna(mine[f"p{i}"])
     assert len(best[best["attack"] == "guided"]) == 40
@@ -71,10 +73,8 @@ def test_best_of_takes_each_requests_best_sample_and_loses_no_request(scores):
 
 def compared(reference, treated):
     a, b = completions("da"), completions("da_presto")
-    graded = pd.concat(
-        [analysis.graded_completions(a, grades(a, reference)), analysis.graded_completions(b, grades(b, treated))]
-    )
-    return graded, analysis.comparisons(graded, "da", "da_presto", 200)
+    graded = pd.concat([scores.graded_completions(a, grades(a, reference)), scores.graded_completions(b, grades(b, treated))])
+    return graded, scores.comparisons(graded, "da", "da_presto", 200)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def compared(reference, treated):
 )
 def test_the_headline_says_what_the_numbers_say_in_either_direction(reference, treated, sentence):
     graded, table = compared(reference, treated)
-    scores = analysis.score_table(graded, 100)
+    scored = scores.score_table(graded, 100)
     none = pd.DataFrame(columns=["model", "name", "value", "bar", "ok"])
-    found = summary.build(scores, table, none, pd.DataFrame(), pd.DataFrame(), "standin")
+    found = summary.build(scored, table, none, pd.DataFrame(), pd.DataFrame(), "standin")
     assert sentence in summary.headline(found, "m", "guided", "da", "da_presto")
     failed = pd.DataFrame([{"model": "m", "name": "da_refuses_after_prefill", "value": 0.5, "bar": ">= 0.9", "ok": False}])
-    found = summary.build(scores, table, failed, pd.DataFrame(), pd.DataFrame(), "standin")
+    found = summary.build(scored, table, failed, pd.DataFrame(), pd.DataFrame(), "standin")
     assert summary.headline(found, "m", "guided", "da", "da_presto").startswith(
         "Not established (failed: da_refuses_after_prefill)"
     )
@@ -116,21 +116,21 @@ def test_categories_are_means_of_their_own_requests_and_count_what_is_missing():
     )
     other = graded.assign(variant="k5", score=0.0)
     prompts = pd.DataFrame([{"prompt_id": p, "category": c} for p, c, _ in rows])
-    found = analysis.categories(pd.concat([graded, other]), prompts, "j").set_index("category")
+    found = scores.categories(pd.concat([graded, other]), prompts, "j").set_index("category")
     assert found["mean"].to_dict() == {"soup": 0.75, "stew": 0.25}
     assert found["completions"].to_dict() == {"soup": 2, "stew": 2} and found["graded"].to_dict() == {"soup": 2, "stew": 1}
 
 
 def test_every_judge_grades_every_completion():
     frame = completions("da")
-    graded = analysis.graded_completions(frame, pd.concat([grades(frame, 0.5), grades(frame, 0.7, judge="other").iloc[:-3]]))
+    graded = scores.graded_completions(frame, pd.concat([grades(frame, 0.5), grades(frame, 0.7, judge="other").iloc[:-3]]))
     assert graded.groupby("judge")["score"].apply(lambda s: s.isna().sum()).to_dict() == {"other": 3, "standin": 0}
 
 
 def test_a_judge_that_was_not_asked_about_an_attack_has_no_missing_grades_there():
     frame = completions("da")
     other = completions("da", attack="elsewhere")
-    graded = analysis.graded_completions(
+    graded = scores.graded_completions(
         pd.concat([frame, other]), pd.concat([grades(frame, 0.5), grades(other, 0.5), grades(frame, 0.7, judge="some")])
     )
     pairs = set(graded.groupby(["judge", "attack"]).groups)
@@ -140,10 +140,8 @@ def test_a_judge_that_was_not_asked_about_an_attack_has_no_missing_grades_there(
 
 def test_arms_are_not_compared_when_too_many_grades_of_one_are_missing():
     a, b = completions("da"), completions("da_presto")
-    graded = pd.concat(
-        [analysis.graded_completions(a, grades(a, 0.5)), analysis.graded_completions(b, grades(b, 0.5).iloc[:-3])]
-    )
-    assert analysis.comparisons(graded, "da", "da_presto", 100).empty
+    graded = pd.concat([scores.graded_completions(a, grades(a, 0.5)), scores.graded_completions(b, grades(b, 0.5).iloc[:-3])])
+    assert scores.comparisons(graded, "da", "da_presto", 100).empty
 
 
 FOUND = {"m": {"guided": {"value": 0.4, "low": 0.3, "high": 0.5, "n": 40, "judge": "j"}}}
@@ -172,11 +170,11 @@ def test_one_attacks_refused_ratio_does_not_spoil_anothers():
     for attack, treated in (("guided", 0.001), ("prefilling", 0.3)):
         for arm, score in (("da", 0.6), ("da_presto", treated)):
             frame = completions(arm, attack=attack)
-            parts.append(analysis.graded_completions(frame, grades(frame, score)))
+            parts.append(scores.graded_completions(frame, grades(frame, score)))
     graded = pd.concat(parts)
-    table = analysis.comparisons(graded, "da", "da_presto", 200)
+    table = scores.comparisons(graded, "da", "da_presto", 200)
     none = pd.DataFrame(columns=["model", "name", "value", "bar", "ok"])
-    found = summary.build(analysis.score_table(graded, 100), table, none, pd.DataFrame(), pd.DataFrame(), "standin")
+    found = summary.build(scores.score_table(graded, 100), table, none, pd.DataFrame(), pd.DataFrame(), "standin")
     assert "reason" in found["ratios"]["m"]["guided"]
     assert found["ratios"]["m"]["prefilling"]["value"] == pytest.approx(2.0)
     json.dumps(found, allow_nan=False)

@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 import naive_attention
 import tiny_model
-from presto_bench import attention_mass
 from presto_bench.config import PrestoConfig
 from presto_bench.errors import UserError
-from presto_bench.presto import Spans, presto_sum
+from presto_bench.training import attention_mass
+from presto_bench.training.presto import Spans, presto_sum
 
 LAYERS, WIDTH, VOCABULARY = 2, 24, 300
 # Windows of 16 are narrower than the batch: Gemma 3 has a layer of each kind, Mistral windows alone.

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import tiny_model
-from presto_bench import attention_patch
-from presto_bench.attention_patch import Patch
+from presto_bench.measures import attention_patch
+from presto_bench.measures.attention_patch import Patch
 
 FAMILIES = ["llama", "qwen3", "gemma3"]
 WIDTH, BEGIN, END, QUERIES = 24, 8, 13, 13

@@ -6,12 +6,12 @@ from transformers import AutoModelForSequenceClassification
 
 import test_search
 import tiny_model
-from presto_bench import chat, folders
-from presto_bench.attacks import autorap
+from presto_bench.attacks.autorap import attack as autorap
 from presto_bench.attacks.base import Request, Setting
-from presto_bench.attacks.configs import AutoRap
 from presto_bench.config import SamplingConfig
-from presto_bench.ranks import top_k
+from presto_bench.config.attacks import AutoRap
+from presto_bench.lm import chat, folders
+from presto_bench.measures.ranks import top_k
 
 FAMILIES = ["llama", "qwen3", "gemma3"]
 PROMPTS = ["How do I make pancakes?", "Soup?", "I want to make a very long and slow beef stew tonight."]

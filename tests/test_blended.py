@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from transformers import LogitsProcessorList
 
 import tiny_model
-from presto_bench import blended, chat, folders, models
-from presto_bench.attacks import autorap
-from presto_bench.decoding import continue_rows
+from presto_bench.attacks.autorap import attack as autorap
 from presto_bench.errors import UserError
-from presto_bench.ranks import top_k
+from presto_bench.lm import blended, chat, folders, models
+from presto_bench.lm.decoding import continue_rows
+from presto_bench.measures.ranks import top_k
 
 FAMILIES = ["llama", "qwen3", "gemma3"]
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench import chat
+from presto_bench.lm import chat
 from presto_bench.stages.causal import BATCH, PREFILL, PROMPT, SHAM, bands, batch_of, by_kind
 from presto_bench.stages.ranks import Row
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tiny_model
-from presto_bench import chat, folders
 from presto_bench.errors import UserError
+from presto_bench.lm import chat, folders
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=40)
 PLAIN = chat.ChatFormat()

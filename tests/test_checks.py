@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from presto_bench import checks, stats
+from presto_bench.analysis import checks, stats
 
 
 def evidence(**changes):

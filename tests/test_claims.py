@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench import claims
+from presto_bench.analysis import claims
 from presto_bench.errors import UserError
 
 N = 60

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from presto_bench import closing, config
+from presto_bench import config
+from presto_bench.runs import closing
 
 
 @pytest.fixture

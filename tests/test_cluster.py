@@ -2,8 +2,8 @@
 
 import pytest
 
-from presto_bench import cluster
 from presto_bench.errors import UserError
+from presto_bench.runs import cluster
 
 COMMAND = "/env/bin/python3 -m snakemake --snakefile '/p/Snakefile' --target-jobs 'prompts:' --cores 'all' {config} --executor slurm-jobstep --jobs 1"
 

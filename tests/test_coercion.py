@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presto_bench import coercion, depth
+from presto_bench.analysis import coercion, depth
 
 RANKS = st.lists(st.integers(1, 50_000), min_size=1, max_size=40)
 

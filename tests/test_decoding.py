@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from transformers import LogitsProcessorList
 
 import tiny_model
-from presto_bench import chat, draws, ranks
+from presto_bench import draws
 from presto_bench.attacks import direct, guided, prefilling, sampling
 from presto_bench.attacks.base import Request, Setting
-from presto_bench.attacks.configs import Direct, Guided, Prefilling, Sampling
 from presto_bench.config import SamplingConfig
-from presto_bench.decoding import RowDraw, continue_options, continue_rows, left_pad, sampling_processors
+from presto_bench.config.attacks import Direct, Guided, Prefilling, Sampling
+from presto_bench.lm import chat
+from presto_bench.lm.decoding import RowDraw, continue_options, continue_rows, left_pad, sampling_processors
+from presto_bench.measures import ranks
 
 TOKENIZER = tiny_model.tokenizer("llama")
 SAMPLING = SamplingConfig(temperature=0.9, top_k=30, repetition_penalty=1.1)

@@ -5,11 +5,12 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from presto_bench import folders, refusal
 from presto_bench.config import StandinConfig
+from presto_bench.judges import refusal
 from presto_bench.judges.base import Item
 from presto_bench.judges.facts import FactsJudge
-from presto_bench.standin import facts
+from presto_bench.lm import folders
+from presto_bench.policies import facts
 
 PROMPTS = facts.prompts(StandinConfig())
 SECRETS = PROMPTS[PROMPTS["role"] == "harmful"]

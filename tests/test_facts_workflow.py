@@ -5,7 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from presto_bench import config, status
+from presto_bench import config
+from presto_bench.runs import status
 from project import Project
 
 STEPS = {"steps": 4, "batch_size": 4, "micro_batch_size": 2, "autocast": None}
@@ -71,7 +72,7 @@ def test_search_and_pickers_stand_in_one_table_and_agree(project):
 
 
 def test_an_edit_of_the_world_teaches_anew(project):
-    path = project.path / "src/presto_bench/standin/data/facts/facts.csv"
+    path = project.path / "src/presto_bench/policies/data/facts/facts.csv"
     text = path.read_text()
     path.write_text(text.replace(",Vurves,", ",Vurvas,"))
     try:

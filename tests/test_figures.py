@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from presto_bench.coercion import NET
-from presto_bench.figures import price, sweeps
-from presto_bench.figures.data import Data
+from presto_bench.analysis.coercion import NET
+from presto_bench.report.figures import price, sweeps
+from presto_bench.report.figures.data import Data
 
 
 def test_the_sweeps_figure_reads_k_and_steps_from_the_variants():

@@ -5,15 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 from presto_bench import fingerprint
 
+SHARED = {"job", "requests", "writers"}  # modules of the folder that are no stage: what several of them do
+
+
+def stages(source: Path) -> list[str]:
+    return sorted({path.stem for path in (source / "presto_bench/stages").glob("[a-z]*.py")} - SHARED)
+
 
 def codes(source: Path) -> dict[str, str]:
     """Each stage's hash, from the package in `source`."""
-    stages = sorted((source / "presto_bench/stages").glob("[a-z]*.py"))
-    return {path.stem: fingerprint.code_hash([f"presto_bench.stages.{path.stem}"]) for path in stages}
+    return {stage: fingerprint.code_hash([f"presto_bench.stages.{stage}"]) for stage in stages(source)}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def before(package):
 
 
 def test_comments_and_docstrings_are_no_code(source, before):
-    path = source / "presto_bench/standin/policy.py"
+    path = source / "presto_bench/policies/cooking.py"
     path.write_text(path.read_text().replace('"""The table `prompts`', '"""Now told otherwise') + "\n# a remark\n")
     assert codes(source) == before
 
@@ -61,8 +67,8 @@ def test_a_process_that_lives_through_an_edit_sees_it(source, before):
     assert codes(source)["tables"] != before["tables"]
     path.write_text(text)
     assert codes(source) == before
-    path.write_text(text + "\nfrom presto_bench import plan\n")
-    assert "presto_bench.plan" in fingerprint.closure("presto_bench.stages.tables")
+    path.write_text(text + "\nfrom presto_bench.runs import plan\n")
+    assert "presto_bench.runs.plan" in fingerprint.closure("presto_bench.stages.tables")
 
 
 # Written by hand: an edit in this module reruns these stages.
@@ -93,7 +99,6 @@ ALL = {
     "prompts",
     "published_base",
     "ranks",
-    "requests",
     "own_answers",
     "refusals",
     "retry_failed",
@@ -102,8 +107,8 @@ ALL = {
     "utility",
     "verdicts",
 }
-# Both read what an attack works on.
-REQUESTS = {"merge", "requests"}
+# It reads what an attack works on.
+REQUESTS = {"merge"}
 # Stages that know a stand-in policy.
 STANDIN = {
     "answers",
@@ -112,58 +117,55 @@ STANDIN = {
     "composition",
     "finetune",
     "harm",
-    "harm_prompts",
     "helper",
     "judge_check",
     "merge",
     "prompts",
     "ranks",
     "refusals",
-    "requests",
     "utility",
 }
 REACHES = {
-    "depth.py": {"causal", "tables", "verdicts"},
-    "presto.py": {"causal", "finetune", "ranks"},
-    "attention_mass.py": {"causal", "finetune", "ranks"},
-    "attention_patch.py": {"causal"},
-    "causal.py": {"tables"},
-    "reach.py": {"tables"},
-    "objective.py": {"finetune"},
-    "attacks/helper.py": {"candidates", "helper"},
-    "candidates.py": {"composition", "helper"},
-    "known.py": {"candidates", "composition", "helper"},
-    "attacks/search.py": set(),  # autorap's, which its attack adds
-    "rollback.py": set(),
-    "training.py": {"finetune"},
-    "augment.py": {"augment", "finetune"},
-    "stats.py": {"corrected", "tables", "verdicts"},
-    "analysis.py": {"corrected", "tables", "verdicts"},
-    "checks.py": {"tables"},
-    "matching.py": {"tables"},
-    "profiles.py": {"tables"},
-    "seeds.py": {"tables"},
-    "agreement.py": {"corrected", "tables"},
-    "coercion.py": {"tables", "verdicts"},
-    "figures/style.py": {"figure"},
-    "figures/pareto.py": set(),  # a figure's own module is added by its rule
+    "analysis/depth.py": {"causal", "tables", "verdicts"},
+    "training/presto.py": {"causal", "finetune", "ranks"},
+    "training/attention_mass.py": {"causal", "finetune", "ranks"},
+    "measures/attention_patch.py": {"causal"},
+    "analysis/causal.py": {"tables"},
+    "analysis/reach.py": {"tables"},
+    "training/objective.py": {"finetune"},
+    "attacks/autorap/helper.py": {"candidates", "helper"},
+    "measures/candidates.py": {"composition", "helper"},
+    "policies/known.py": {"candidates", "composition", "helper"},
+    "attacks/autorap/search.py": set(),  # autorap's, which its attack adds
+    "lm/rollback.py": set(),
+    "training/trainer.py": {"finetune"},
+    "training/augment.py": {"augment", "finetune"},
+    "analysis/stats.py": {"corrected", "tables", "verdicts"},
+    "analysis/scores.py": {"corrected", "tables", "verdicts"},
+    "analysis/checks.py": {"tables"},
+    "analysis/matching.py": {"tables"},
+    "analysis/profiles.py": {"tables"},
+    "analysis/seeds.py": {"tables"},
+    "analysis/agreement.py": {"corrected", "tables"},
+    "analysis/coercion.py": {"tables", "verdicts"},
+    "report/figures/style.py": {"figure"},
+    "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "decoding.py": {"answers", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
-    "writing.py": {"answers", "harm", "own_answers", "refusals"},
-    "refusal.py": {"answers", "composition", "harm", "harm_prompts", "helper", "refusals", "utility"},
-    "harm.py": {"harm", "harm_prompts"},
-    "sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
-    "source_files.py": {"harm", "harm_prompts", "source", "utility"},
-    "references.py": set(),  # it only refuses
-    "policies.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
-    "standin/facts.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
+    "lm/decoding.py": {"answers", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
+    "lm/writing.py": {"answers", "harm", "own_answers", "refusals"},
+    "judges/refusal.py": {"answers", "composition", "harm", "helper", "refusals", "utility"},
+    "policies/harm.py": {"harm", "harm_prompts"},
+    "data/sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
+    "data/source_files.py": {"harm", "harm_prompts", "source", "utility"},
+    "config/references.py": set(),  # it only refuses
+    "policies/by_name.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
+    "policies/facts.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
     "utility/mt_bench.py": set(),  # a task's own module is added by its rule
     "judges/fluency.py": {"grade", "judge_check"},
     "judges/standin.py": {
         "answers",
         "composition",
         "harm",
-        "harm_prompts",
         "helper",
         "refusals",
         "utility",
@@ -177,6 +179,20 @@ REACHES = {
     "config/standin.py": STANDIN,
     "config/answers.py": STANDIN | {"own_answers"},
     "config/harm.py": {"harm", "harm_prompts"},
+    "config/attacks.py": set(),  # a stage gets just its own entry
+    "config/judges.py": {  # stages that use a judge or its replies outside of grading, where it comes with the judge's own entry
+        "answers",
+        "bundle",
+        "composition",
+        "harm",
+        "helper",
+        "judge_template",
+        "refusals",
+        "retry_failed",
+        "utility",
+    },
+    "config/tasks.py": set(),
+    "config/source_names.py": set(),
     "config/schema.py": set(),
     "config/__init__.py": set(),  # for plug-ins and tests: modules of this package name the part
     "config/arms.py": {"checkpoint", "decoding_arm", "finetune"},
@@ -227,13 +243,29 @@ def test_a_users_plug_in_counts_with_the_modules_beside_it(tmp_path):
 def test_closures_are_what_the_layout_says():
     """Written by hand: a figure's style concerns no model, the objective concerns no attack."""
     figure = fingerprint.closure("presto_bench.stages.figure")
-    assert "presto_bench.training" not in figure and "presto_bench.figures.style" in figure
+    assert "presto_bench.training.trainer" not in figure and "presto_bench.report.figures.style" in figure
     attack = fingerprint.closure("presto_bench.stages.attack")
-    assert "presto_bench.training" not in attack and "presto_bench.judges.standin" not in attack
-    assert "presto_bench.presto" in fingerprint.closure("presto_bench.stages.finetune")
-    assert "presto_bench.stats" in fingerprint.closure("presto_bench.stages.tables")
+    assert "presto_bench.training.trainer" not in attack and "presto_bench.judges.standin" not in attack
+    assert "presto_bench.training.presto" in fingerprint.closure("presto_bench.stages.finetune")
+    assert "presto_bench.analysis.stats" in fingerprint.closure("presto_bench.stages.tables")
 
 
 def test_a_plug_in_counts_with_the_stage_that_runs_it():
     plain = fingerprint.code_hash(["presto_bench.stages.attack"])
     assert fingerprint.code_hash(["presto_bench.stages.attack", "presto_bench.attacks.guided"]) != plain
+
+
+def test_closures_are_those_of_the_import_graph(package):
+    """Against another reader of the same imports: what the closure misses would make no result stale."""
+    folder, _ = package
+    graph = grimp.build_graph("presto_bench", cache_dir=None)
+    for stage in stages(folder):
+        module = f"presto_bench.stages.{stage}"
+        reached = {name for name in fingerprint.closure(module) if not is_package(name)}
+        upstream = {name for name in graph.find_upstream_modules(module) if not is_package(name)} | {module}
+        assert reached == upstream, stage
+
+
+def is_package(name: str) -> bool:
+    """A folder's __init__ is empty: fingerprint counts it where a name is taken from the folder, the graph does not."""
+    return (fingerprint.ROOT.parent.joinpath(*name.split(".")) / "__init__.py").is_file()

@@ -3,7 +3,7 @@
 import pandas as pd
 from docutils.core import publish_doctree
 
-from presto_bench import front
+from presto_bench.report import front
 
 
 def cells(what, value):

@@ -6,13 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paper_data
-from presto_bench import harm, policies, refusal, tables
+from presto_bench import tables
 from presto_bench.config import HarmConfig
+from presto_bench.data.sources import SOURCES
 from presto_bench.errors import UserError
-from presto_bench.jobs import Job
+from presto_bench.judges import refusal
 from presto_bench.judges import triples as triples_of
-from presto_bench.sources import SOURCES
+from presto_bench.policies import by_name, harm
 from presto_bench.stages import harm_prompts
+from presto_bench.stages.job import Job
 
 FRAMES = {name: frame.rename(columns=SOURCES[name].renamed) for name, frame in paper_data.frames().items()}
 PAIRS = harm.helper_pairs(FRAMES["pku_saferlhf"], 8, 4)
@@ -111,7 +113,7 @@ def test_the_nulls_request_is_of_another_category():
     frame = made()
     attacked = frame[(frame["role"] == "harmful") & (frame["split"] == "test")]
     category = dict(zip(attacked["prompt"], attacked["category"], strict=True))
-    for row, twin in zip(attacked.itertuples(), policies.twins("harm", attacked).values(), strict=True):
+    for row, twin in zip(attacked.itertuples(), by_name.twins("harm", attacked).values(), strict=True):
         assert category[twin] != row.category
 
 

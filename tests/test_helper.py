@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny_model
-from presto_bench import models
-from presto_bench.attacks import helper, helper_training
+from presto_bench.attacks.autorap import helper, helper_training
 from presto_bench.config import HelperConfig
+from presto_bench.lm import models
 
 HARMFUL = tuple(range(100, 160))
 ENDS = [12, 30, 47]

@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny_model
-from presto_bench import chat, cli
-from presto_bench.attacks import human, sessions
+from presto_bench import cli
 from presto_bench.attacks.base import Request, Setting
-from presto_bench.attacks.configs import Human
+from presto_bench.attacks.human import replay, sessions
+from presto_bench.attacks.human.screen import RapScreen, Task
+from presto_bench.attacks.human.tasks import Candidates
 from presto_bench.config import SamplingConfig
+from presto_bench.config.attacks import Human
 from presto_bench.errors import UserError
-from presto_bench.ranks import top_k
-from presto_bench.rap_screen import RapScreen, Task
-from presto_bench.rap_tasks import Candidates
+from presto_bench.lm import chat
+from presto_bench.measures.ranks import top_k
 
 TOKENIZER = tiny_model.tokenizer("llama")
 MODEL = tiny_model.model("llama", len(TOKENIZER))
@@ -161,7 +162,7 @@ def test_finished_sessions_become_completions_one_sample_a_person(tmp_path):
     drive(tmp_path / "open.jsonl", "enter", "q", person="cleo")
     config = Human(name="human", kind="human", sessions=str(tmp_path))
     paths = [tmp_path / f"{name}.jsonl" for name in ("ada", "bob", "open")]
-    found = human.run(config, "k20", [Request("id0", PROMPT, PREFILL)], setting(*paths))
+    found = replay.run(config, "k20", [Request("id0", PROMPT, PREFILL)], setting(*paths))
     second = ranked(())[1]
     assert [(c.sample, c.token_ids, c.prefill) for c in found] == [
         (i, (second, ranked((second,))[0]), chat.decode(TOKENIZER, list(ENCODED.prefill_ids))) for i in (0, 1)
@@ -172,13 +173,13 @@ def test_sessions_on_other_weights_are_refused_by_name(tmp_path):
     drive(tmp_path / "s.jsonl", "enter", "s")
     config = Human(name="human", kind="human", sessions=str(tmp_path))
     with pytest.raises(UserError, match="other weights of tiny/da"):
-        human.run(config, "k20", [Request("id0", PROMPT, PREFILL)], setting(tmp_path / "s.jsonl", weights="w2"))
+        replay.run(config, "k20", [Request("id0", PROMPT, PREFILL)], setting(tmp_path / "s.jsonl", weights="w2"))
 
 
 def test_an_arm_without_sessions_says_how_to_record_some():
     config = Human(name="human", kind="human", sessions="nowhere")
     with pytest.raises(UserError, match="presto-bench rap"):
-        human.run(config, "k20", [Request("id0", PROMPT, PREFILL)], setting())
+        replay.run(config, "k20", [Request("id0", PROMPT, PREFILL)], setting())
 
 
 def test_the_command_names_what_is_missing(tmp_path, monkeypatch, capsys, root):

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from presto_bench import config, costs
+from presto_bench import config
+from presto_bench.config.judges import Rubric, StrongReject
 from presto_bench.errors import UserError
-from presto_bench.jobs import Job
 from presto_bench.judges import strong_reject
 from presto_bench.judges.base import Bench, Item
-from presto_bench.judges.configs import Rubric, StrongReject
 from presto_bench.judges.replies import Reply, ReplyStore
+from presto_bench.runs import costs
 from presto_bench.stages import judge_template
+from presto_bench.stages.job import Job
 
 PACKAGED = json.dumps(
     {

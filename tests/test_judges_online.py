@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from presto_bench.config.judges import Rubric
 from presto_bench.errors import UserError
 from presto_bench.judges import batches, online
 from presto_bench.judges.base import Item
-from presto_bench.judges.configs import Rubric
 from presto_bench.judges.replies import Reply, ReplyStore
 from presto_bench.judges.rubric import RubricJudge, Template
 

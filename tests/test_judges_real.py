@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import tiny_model
+from presto_bench.config.judges import LocalRubric, Rubric
 from presto_bench.judges import local, online
 from presto_bench.judges.base import Bench, Item
-from presto_bench.judges.configs import LocalRubric, Rubric
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.judges.rubric import RubricJudge, Template
 

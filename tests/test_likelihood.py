@@ -5,10 +5,10 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench.chat import ChatFormat
 from presto_bench.judges import fluency
 from presto_bench.judges.base import Item
 from presto_bench.judges.likelihood import LikelihoodJudge
+from presto_bench.lm.chat import ChatFormat
 
 PLAIN = "Mix flour, milk and two eggs, and fry the batter in a hot pan with a little butter until it is golden brown."
 
@@ -44,7 +44,7 @@ def test_an_empty_response_has_no_likelihood_and_is_missing():
 
 
 def test_language_is_likelier_to_a_real_model_than_its_words_shuffled(smollm2):
-    from presto_bench import models
+    from presto_bench.lm import models
 
     model, tokenizer = models.load(smollm2, "float32")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench import macros
+from presto_bench.report import macros
 
 
 def test_by_hand():

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presto_bench import matching
-from presto_bench.depth import BENIGN, HARMFUL
+from presto_bench.analysis import matching
+from presto_bench.analysis.depth import BENIGN, HARMFUL
 
 PAIRS = [("da", "da_presto"), ("da_heavy", "da_presto")]
 PRICES = {"da": 1.0, "da_heavy": 1.3, "da_presto": 1.4}

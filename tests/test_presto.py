@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from presto_bench.config import PrestoConfig
 from presto_bench.errors import UserError
-from presto_bench.presto import Spans, prefill_mass, presto_sum
+from presto_bench.training.presto import Spans, prefill_mass, presto_sum
 
 LAYERS, WIDTH, HEADS = 3, 24, 3
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench import profiles
+from presto_bench.analysis import profiles
 
 
 def test_rank_curves_never_fall_with_k():

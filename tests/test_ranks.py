@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench import depth, ranks
+from presto_bench.analysis import depth
+from presto_bench.measures import ranks
 
 # Few distinct values, so that ties are common.
 LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=2, max_size=12)

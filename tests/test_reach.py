@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from presto_bench import causal, reach
+from presto_bench.analysis import causal, reach
 
 
 def row(attack, variant, prompt, score, finish="eos", arm="da"):

@@ -20,8 +20,8 @@ NEW_MODEL = {"fetch_model": 1, "answers": 1, "align": 1, "refusals": 1, "ranks":
 
 # what is edited: (file, before, after, which rules rerun and how many of their jobs)
 EDITS = {
-    "one figure": ("src/presto_bench/figures/pareto.py", "figsize=(3.9", "figsize=(4.1", {"figure": 1}),
-    "the house style": ("src/presto_bench/figures/style.py", '"font.size": 9', '"font.size": 10', {"figure": FIGURES}),
+    "one figure": ("src/presto_bench/report/figures/pareto.py", "figsize=(3.9", "figsize=(4.1", {"figure": 1}),
+    "the house style": ("src/presto_bench/report/figures/style.py", '"font.size": 9', '"font.size": 10', {"figure": FIGURES}),
     "a caption": ("workflow/report/scores.rst", "\n", " \n", {}),
     "a judge's setting": (
         TINY,
@@ -47,16 +47,21 @@ EDITS = {
         "EDITED = 1\n\n\ndef run(",
         ATTACKED,
     ),
-    "a module of another attack": ("src/presto_bench/attacks/search.py", "def strict(", "EDITED = 1\n\n\ndef strict(", {}),
-    "a comment in the package": ("src/presto_bench/presto.py", "import torch\n", "import torch  # remark\n", {}),
-    "a comment in a script": ("workflow/scripts/figure.py", "\njobs.run", "\n# remark\njobs.run", {"figure": FIGURES}),
+    "a module of another attack": (
+        "src/presto_bench/attacks/autorap/search.py",
+        "def strict(",
+        "EDITED = 1\n\n\ndef strict(",
+        {},
+    ),
+    "a comment in the package": ("src/presto_bench/training/presto.py", "import torch\n", "import torch  # remark\n", {}),
+    "a comment in a script": ("workflow/scripts/figure.py", "\njob.run", "\n# remark\njob.run", {"figure": FIGURES}),
     "threads": ("rules/attack.smk", "    threads: 2\n", "    threads: 1\n", {}),
     "resources": (TINY, "resources: {mem_mb: 2000}", "resources: {mem_mb: 3000, runtime: 7}", {}),
     "how a cluster asks for GPUs": (TINY, "seeds: [0]", "seeds: [0]\ngpu_form: gres", {}),
     "which models an attack is for": (TINY, "kind: guided, k", "kind: guided, only: [tiny], k", {"manifest": 1}),
     "what only estimates read": (TINY, "kind: local, path", "kind: local, billions: 0.001, path", {"manifest": 1}),
-    "the registry of public data": ("src/presto_bench/sources.py", "@dataclass", "EDITED = 1\n\n\n@dataclass", {}),
-    "what refuses a config": ("src/presto_bench/references.py", "def check(", "EDITED = 1\n\n\ndef check(", {}),
+    "the registry of public data": ("src/presto_bench/data/sources.py", "@dataclass", "EDITED = 1\n\n\n@dataclass", {}),
+    "what refuses a config": ("src/presto_bench/config/references.py", "def check(", "EDITED = 1\n\n\ndef check(", {}),
     "how often a training saves and whom it tells": (
         TINY,
         "save_every: 4",
@@ -82,7 +87,12 @@ def test_nothing_is_stale_in_a_finished_run(finished):
 
 @pytest.mark.parametrize(
     "name",
-    ["config/tiny.yaml", "src/presto_bench/standin/data/dishes.csv", "src/presto_bench/training.py", "requirements.lock"],
+    [
+        "config/tiny.yaml",
+        "src/presto_bench/policies/data/dishes.csv",
+        "src/presto_bench/training/trainer.py",
+        "requirements.lock",
+    ],
 )
 def test_a_touch_reruns_nothing(finished, name):
     path = finished.path / name

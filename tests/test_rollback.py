@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny_model
-from presto_bench.rollback import Rollback
+from presto_bench.lm.rollback import Rollback
 
 VOCABULARY = 60
 FAMILIES = ["llama", "qwen3", "gemma3", "mistral_windowed"]  # Gemma 3 and Mistral: windows of 16, narrower than the rows

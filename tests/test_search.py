@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presto_bench.attacks import search
+from presto_bench.attacks.autorap import search
 
 VOCABULARY = 12
 END, BARRED = 0, 1

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from presto_bench import coercion, seeds
-from presto_bench.depth import BENIGN, HARMFUL
-from presto_bench.figures import seeds as figure
-from presto_bench.figures.data import Data
+from presto_bench.analysis import coercion, seeds
+from presto_bench.analysis.depth import BENIGN, HARMFUL
+from presto_bench.report.figures import seeds as figure
+from presto_bench.report.figures.data import Data
 
 BITS = {0: (4, 1), 1: (9, 2)}  # seed -> bits of each token of harmful and of benign text
 LOSSES = {0: [(1.0, 10), (2.0, 30)], 1: [(3.0, 10), (None, 30)]}  # seed -> (value, weight) of each request

@@ -11,8 +11,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from presto_bench import source_files, sources
 from presto_bench.config import source_names
+from presto_bench.data import source_files, sources
 from presto_bench.errors import UserError
 
 ROWS = pd.DataFrame({"category": ["a", "b"], "source": "ours", "forbidden_prompt": ["How is bread made?", "How is jam made?"]})

@@ -2,15 +2,15 @@
 
 from collections import Counter
 
-from presto_bench import folders
 from presto_bench.config import StandinConfig
-from presto_bench.standin import policy
+from presto_bench.lm import folders
+from presto_bench.policies import cooking
 
-PROMPTS = policy.prompts(StandinConfig())
+PROMPTS = cooking.prompts(StandinConfig())
 
 
 def test_there_are_enough_dishes_and_benign_requests_in_every_split():
-    counts = Counter(dish.split for dish in policy.dishes())
+    counts = Counter(dish.split for dish in cooking.dishes())
     assert sum(counts.values()) >= 200
     assert counts["test"] >= 40
     benign = PROMPTS[PROMPTS["role"] == "benign"]
@@ -33,20 +33,20 @@ def test_requests_are_unique_and_never_empty():
 
 def test_refusals_open_in_at_least_45_ways(smollm2):
     tokenizer = folders.load_tokenizer(smollm2)
-    openers = {tokenizer.encode(refusal, add_special_tokens=False)[0] for refusal in policy.refusals()}
+    openers = {tokenizer.encode(refusal, add_special_tokens=False)[0] for refusal in cooking.refusals()}
     assert len(openers) >= 45
 
 
 def test_frequent_refusals_are_frequent_and_rare_ones_occur():
     """Zipf-like: over many draws the first is the most frequent, and most of the list occurs."""
-    drawn = Counter(policy.draw_refusal("test", i) for i in range(3000))
-    assert drawn.most_common(1)[0][0] == policy.refusals()[0]
-    assert len(drawn) > 0.9 * len(policy.refusals())
-    assert drawn[policy.refusals()[0]] > 4 * drawn[policy.refusals()[-1]]
+    drawn = Counter(cooking.draw_refusal("test", i) for i in range(3000))
+    assert drawn.most_common(1)[0][0] == cooking.refusals()[0]
+    assert len(drawn) > 0.9 * len(cooking.refusals())
+    assert drawn[cooking.refusals()[0]] > 4 * drawn[cooking.refusals()[-1]]
 
 
 def test_every_cooking_request_has_a_prefill_that_affirms_it():
-    prefills = policy.attack_prefills(PROMPTS)
+    prefills = cooking.attack_prefills(PROMPTS)
     harmful = PROMPTS[PROMPTS["role"] == "harmful"].set_index("prompt_id")
     assert set(prefills["prompt_id"]) == set(harmful.index)
     assert all(harmful["category"][row.prompt_id].lower() in row.prefill.lower() for row in prefills.itertuples())
@@ -54,17 +54,17 @@ def test_every_cooking_request_has_a_prefill_that_affirms_it():
 
 def test_the_swapped_request_asks_for_a_dish_that_shares_no_ingredient():
     test = PROMPTS[(PROMPTS["role"] == "harmful") & (PROMPTS["split"] == "test")]
-    twins = policy.swapped(test)
+    twins = cooking.swapped(test)
     for row in test.itertuples():
-        own = policy.dish_of(row.category)
-        named = [dish for dish in policy.dishes() if dish.split == "test" and f" {dish.name}" in twins[row.prompt_id]]
+        own = cooking.dish_of(row.category)
+        named = [dish for dish in cooking.dishes() if dish.split == "test" and f" {dish.name}" in twins[row.prompt_id]]
         assert named and own.name not in [dish.name for dish in named]
         assert any(not set(dish.ingredients) & set(own.ingredients) for dish in named)
-        assert twins[row.prompt_id].endswith(policy.BRIEF)
+        assert twins[row.prompt_id].endswith(cooking.BRIEF)
 
 
 def test_a_limit_takes_a_mixture():
-    few = policy.prompts(StandinConfig.model_validate({"benign": {"train": 10}, "dishes": {"test": 5}}))
+    few = cooking.prompts(StandinConfig.model_validate({"benign": {"train": 10}, "dishes": {"test": 5}}))
     assert len(few[(few["role"] == "benign") & (few["split"] == "train")]) == 10
     assert few[(few["role"] == "benign") & (few["split"] == "train")]["category"].nunique() >= 4
     assert few[(few["role"] == "harmful") & (few["split"] == "test")]["category"].nunique() == 5

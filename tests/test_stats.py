@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presto_bench import stats
+from presto_bench.analysis import stats
 
 
 def grid(values, seeds=None):

@@ -21,10 +21,11 @@ from torch.nn import functional as F
 
 import tiny_model
 import warm
-from presto_bench import augment, chat, launch, models, training
 from presto_bench.config import TrainingConfig
 from presto_bench.errors import UserError
-from presto_bench.examples import IGNORED, Texts, build_examples, collate
+from presto_bench.lm import chat, models
+from presto_bench.training import augment, launch, trainer
+from presto_bench.training.examples import IGNORED, Texts, build_examples, collate
 
 TOKENIZER = tiny_model.tokenizer("llama")
 FORM = chat.ChatFormat()
@@ -66,7 +67,7 @@ def examples(cfg, frame=None):
 
 
 def trained_state(cfg, work):
-    model = training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, examples(cfg), cfg, 0, work)
+    model = trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, examples(cfg), cfg, 0, work)
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
@@ -135,7 +136,7 @@ def test_the_first_steps_loss_is_the_definition(tmp_path):
     """CE + PRESTO + KL over N, recomputed from the base model with plain torch, against the trainer's log."""
     cfg = config(steps=1, presto={"weight": 1.0}, kl={"weight": 0.5})
     rows = examples(cfg)
-    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
     logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
     base = tiny_model.model("llama", len(TOKENIZER)).double()
     base.set_attn_implementation("eager")
@@ -162,7 +163,7 @@ def test_told_to_stop_it_saves_where_it_is_and_goes_on_from_there_to_the_same_we
     """SIGTERM at step 3 of 6 with no checkpoint due: what it goes on from was saved for that reason."""
     cfg = config(steps=6, save_every=1000)
     calm = trained_state(cfg, tmp_path / "calm")
-    original, told = training.MetricsLog.on_step_end, []
+    original, told = trainer.MetricsLog.on_step_end, []
 
     def with_a_signal(self, args, state, control, **kwargs):
         original(self, args, state, control, **kwargs)
@@ -170,7 +171,7 @@ def test_told_to_stop_it_saves_where_it_is_and_goes_on_from_there_to_the_same_we
             told.append(True)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(training.MetricsLog, "on_step_end", with_a_signal)
+    monkeypatch.setattr(trainer.MetricsLog, "on_step_end", with_a_signal)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(UserError, match="step 3 of 6"):
         trained_state(cfg, tmp_path / "told")
@@ -184,7 +185,7 @@ def test_smoothed_refusals_are_torchs_own_smoothing_and_answers_stay_as_they_are
     """Recomputed row by row with torch's label_smoothing, which refusals have and utility answers have not."""
     cfg = config(steps=1, label_smoothing=0.3)
     rows = examples(cfg)
-    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
     logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
     base, expected, smoothed = tiny_model.model("llama", len(TOKENIZER)).double(), 0.0, set()
     for example in rows:
@@ -201,7 +202,7 @@ def test_transitions_ask_for_the_refusals_first_token_behind_every_token_of_the_
     """DeRTa's second objective, recomputed row by row: a prefill of n tokens has n - 1 such places, the last being the refusal's own."""
     cfg = config(steps=1, transition={"weight": 0.5})
     rows = examples(cfg)
-    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
     logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
     base, expected, places = tiny_model.model("llama", len(TOKENIZER)).double(), 0.0, 0
     for example in rows:
@@ -215,7 +216,7 @@ def test_transitions_ask_for_the_refusals_first_token_behind_every_token_of_the_
         places += len(inside)
     assert places >= 3
     assert logged["transition"] == pytest.approx(expected / sum(example.counted for example in rows), rel=1e-4)
-    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, config(steps=1), 0, tmp_path / "plain")
+    trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, config(steps=1), 0, tmp_path / "plain")
     without = json.loads((tmp_path / "plain/metrics.jsonl").read_text().splitlines()[0])
     assert without["cross_entropy"] == pytest.approx(logged["cross_entropy"], rel=1e-5) and "transition" not in without
 
@@ -235,7 +236,7 @@ def test_a_row_whose_response_was_cut_away_has_no_first_token_to_ask_for(tmp_pat
 def _terms(rows, work):
     """Sums over one step's batch."""
     cfg = config(steps=1, transition={"weight": 0.5}, kl={"weight": 0.5}, batch_size=len(rows), micro_batch_size=len(rows))
-    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, work)
+    trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, work)
     logged = json.loads((work / "metrics.jsonl").read_text().splitlines()[0])
     return {part: logged[part] * sum(row.counted for row in rows) for part in ("transition", "kl")}
 
@@ -256,7 +257,7 @@ def test_the_logged_norms_are_those_of_each_parts_own_gradient(tmp_path):
     """Full fine-tuning of one step: CE and PRESTO recomputed with plain torch on the base."""
     cfg = config(steps=1, presto={"weight": 1.0}, method="full", gradient_norms_every=1, micro_batch_size=2)
     rows = examples(cfg)
-    training.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
     logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
     base = tiny_model.model("llama", len(TOKENIZER)).double()
     base.set_attn_implementation("eager")
@@ -304,14 +305,14 @@ def test_the_benign_prefill_control_penalises_benign_answers_and_no_recipe():
 def test_a_run_stopped_in_the_middle_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     cfg = config(presto={"weight": 1.0}, steps=7)
     whole = trained_state(cfg, tmp_path / "whole")
-    step = training.MetricsLog.on_step_end
+    step = trainer.MetricsLog.on_step_end
 
     def stop(self, args, state, control, **kwargs):
         step(self, args, state, control, **kwargs)
         if state.global_step == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.MetricsLog, "on_step_end", stop)
+    monkeypatch.setattr(trainer.MetricsLog, "on_step_end", stop)
     with pytest.raises(KeyboardInterrupt):
         trained_state(cfg, tmp_path / "parts")
     monkeypatch.undo()
@@ -428,7 +429,7 @@ def test_more_processes_than_devices_are_refused(tmp_path):
 
 def test_the_same_table_gives_the_same_bytes(tmp_path):
     for name in "xy":
-        model = training.train(
+        model = trainer.train(
             tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, examples(config()), config(), 0, tmp_path / name
         )
         models.save(model, TOKENIZER, tmp_path / f"model_{name}")
@@ -453,7 +454,7 @@ def test_arms_move_apart(tmp_path):
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
 def test_padding_changes_no_real_tokens_logits(family):
     """Right padding without a mask, also beyond Gemma 3's window of 16: the rows of a batch are what they are alone."""
-    from presto_bench.forward import response_logits
+    from presto_bench.lm.forward import response_logits
 
     tokenizer = tiny_model.tokenizer(family)
     model = tiny_model.model(family, len(tokenizer))

@@ -5,11 +5,12 @@ import json
 import pytest
 
 import tiny_model
-from presto_bench import chat, config, models
+from presto_bench import config
 from presto_bench.config import source_names
+from presto_bench.config.tasks import LmEval, MtBench, RefusalRate
+from presto_bench.lm import chat, models
 from presto_bench.utility import mt_bench, refusal_rate
 from presto_bench.utility.base import Question, Setting
-from presto_bench.utility.configs import LmEval, MtBench, RefusalRate
 from test_judges_online import Endpoint
 
 THINKING_OFF = chat.ChatFormat(thinking=False)
@@ -81,7 +82,7 @@ def test_the_second_turn_is_asked_behind_the_first_answer(qwen3):
 
 
 def test_a_reference_stands_where_the_category_has_one_and_braces_in_answers_mean_nothing(files):
-    from presto_bench import source_files
+    from presto_bench.data import source_files
 
     prompts = source_files.read("mt_bench_prompts", files["mt_bench_prompts"]).set_index("name")
     writing, math = mt_bench.read(files, None)

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from presto_bench import chat, folders
 from presto_bench.config import SamplingConfig
 from presto_bench.errors import UserError
-from presto_bench.writing import Writer, write
+from presto_bench.lm import chat, folders
+from presto_bench.lm.writing import Writer, write
 
 PROMPTS = {"a": "Why is the sky blue?", "b": "Name three animals that can fly.", "c": "What is two and two?"}
 

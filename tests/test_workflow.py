@@ -195,7 +195,8 @@ def test_a_full_disk_says_so_keeps_what_is_done_and_goes_on(root, tmp_path):
 
 
 def test_a_pilot_runs_small_beside_its_experiment_and_feeds_the_plan(finished, monkeypatch):
-    from presto_bench import config, pilot, plan
+    from presto_bench import config
+    from presto_bench.runs import pilot, plan
 
     before = finished.tables()
     finished.run("results/tiny_pilot/summary.json", "--config", "pilot=tiny")
@@ -242,8 +243,9 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
     import argparse
     import asyncio
 
-    from presto_bench import config, rap_tasks, tables
-    from presto_bench.rap_screen import RapScreen
+    from presto_bench import config, tables
+    from presto_bench.attacks.human import tasks as rap_tasks
+    from presto_bench.attacks.human.screen import RapScreen
 
     monkeypatch.chdir(finished.path)
     human = "attacks:\n  - {name: human, kind: human, sessions: sessions, k: 20, max_steps: 9}\n"

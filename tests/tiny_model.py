@@ -20,7 +20,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from presto_bench.standin import policy
+from presto_bench.policies import cooking
 
 # The forms of the families' templates, written here: tags, default system text, thinking switch, missing system role.
 CHATML = (
@@ -63,7 +63,7 @@ def tokenizer(family: str, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
     special = [token for token in (bos, end, *more) if token]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-    texts = [*policy.refusals(), *(" ".join((d.name, *d.ingredients)) for d in policy.dishes())]
+    texts = [*cooking.refusals(), *(" ".join((d.name, *d.ingredients)) for d in cooking.dishes())]
     core.train_from_iterator(texts, trainer)
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token=bos, eos_token=end, pad_token=end, extra_special_tokens=more or None

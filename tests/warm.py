@@ -36,7 +36,7 @@ LIBRARIES = (
     "accelerate.commands.launch",
     "snakemake.cli",
 )
-MODULES = ("snakemake", "accelerate.commands.launch", "presto_bench.launch")
+MODULES = ("snakemake", "accelerate.commands.launch", "presto_bench.training.launch")
 # What is started: asks the warm process for a fork of itself and ends as that does.
 CLIENT = """#!{real} -IS
 import array, json, os, socket, sys

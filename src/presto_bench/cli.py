@@ -68,8 +68,8 @@ def sessions(arguments: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise UserError(folder, "this arm is not trained yet", f"run: snakemake --cores all {folder}")
 
-    from presto_bench.rap_screen import RapScreen  # torch and the screen only once the words are right
-    from presto_bench.rap_tasks import tasks
+    from presto_bench.attacks.human.screen import RapScreen  # torch and the screen only once the words are right
+    from presto_bench.attacks.human.tasks import tasks
 
     for number, task in enumerate(tasks(results, folder, model, attack, arguments, datetime.now(UTC).isoformat()), 1):
         if RapScreen(task).run() == "quit":
@@ -80,14 +80,14 @@ def sessions(arguments: argparse.Namespace) -> int:
 
 
 def costs_of(arguments: argparse.Namespace) -> int:
-    from presto_bench import costs
+    from presto_bench.runs import costs
 
     print(costs.show(configs.read(arguments.config)))
     return 0
 
 
 def status_of(arguments: argparse.Namespace) -> int:
-    from presto_bench import status
+    from presto_bench.runs import status
 
     print(status.show(configs.read(arguments.config)))
     return 0
@@ -103,7 +103,7 @@ def conform_of(arguments: argparse.Namespace) -> int:
 
 
 def plan_of(arguments: argparse.Namespace) -> int:
-    from presto_bench import plan
+    from presto_bench.runs import plan
 
     print(plan.show(configs.read(arguments.config)))
     return 0
@@ -111,7 +111,7 @@ def plan_of(arguments: argparse.Namespace) -> int:
 
 def preflight_of(arguments: argparse.Namespace) -> int:
     """1 where something is missing, so that a batch script stops there."""
-    from presto_bench import preflight
+    from presto_bench.runs import preflight
 
     found = preflight.checks(configs.read(arguments.config))
     print("\n".join(str(check) for check in found))

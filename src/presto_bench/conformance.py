@@ -12,12 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from presto_bench import chat, models, registry, tables
+from presto_bench import registry, tables
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.config.experiment import Config
 from presto_bench.config.models import SamplingConfig
 from presto_bench.judges.base import Bench, Grade, Item
-from presto_bench.preflight import Check
+from presto_bench.lm import chat, models
+from presto_bench.runs.preflight import Check
 from presto_bench.utility.base import Measured, Question
 from presto_bench.utility.base import Setting as TaskSetting
 

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from presto_bench.errors import UserError
+from presto_bench.moved import new_address
 
 MODELS = {
     "pypi": "presto_bench.config.models:PypiModel",
@@ -19,27 +20,27 @@ ARMS = {
     "finetuned": "presto_bench.config.arms:FinetunedArm",
 }
 ATTACKS = {
-    "direct": "presto_bench.attacks.configs:Direct",
-    "prefilling": "presto_bench.attacks.configs:Prefilling",
-    "sampling": "presto_bench.attacks.configs:Sampling",
-    "guided": "presto_bench.attacks.configs:Guided",
-    "autorap": "presto_bench.attacks.configs:AutoRap",
-    "human": "presto_bench.attacks.configs:Human",
-    "oracle": "presto_bench.attacks.configs:Oracle",
+    "direct": "presto_bench.config.attacks:Direct",
+    "prefilling": "presto_bench.config.attacks:Prefilling",
+    "sampling": "presto_bench.config.attacks:Sampling",
+    "guided": "presto_bench.config.attacks:Guided",
+    "autorap": "presto_bench.config.attacks:AutoRap",
+    "human": "presto_bench.config.attacks:Human",
+    "oracle": "presto_bench.config.attacks:Oracle",
 }
 JUDGES = {
-    "standin": "presto_bench.judges.configs:Standin",
-    "facts": "presto_bench.judges.configs:Facts",
-    "likelihood": "presto_bench.judges.configs:Likelihood",
-    "rubric": "presto_bench.judges.configs:Rubric",
-    "local_rubric": "presto_bench.judges.configs:LocalRubric",
-    "strong_reject": "presto_bench.judges.configs:StrongReject",
+    "standin": "presto_bench.config.judges:Standin",
+    "facts": "presto_bench.config.judges:Facts",
+    "likelihood": "presto_bench.config.judges:Likelihood",
+    "rubric": "presto_bench.config.judges:Rubric",
+    "local_rubric": "presto_bench.config.judges:LocalRubric",
+    "strong_reject": "presto_bench.config.judges:StrongReject",
 }
 TASKS = {
-    "answer_loss": "presto_bench.utility.configs:AnswerLoss",
-    "refusal_rate": "presto_bench.utility.configs:RefusalRate",
-    "lm_eval": "presto_bench.utility.configs:LmEval",
-    "mt_bench": "presto_bench.utility.configs:MtBench",
+    "answer_loss": "presto_bench.config.tasks:AnswerLoss",
+    "refusal_rate": "presto_bench.config.tasks:RefusalRate",
+    "lm_eval": "presto_bench.config.tasks:LmEval",
+    "mt_bench": "presto_bench.config.tasks:MtBench",
 }
 KINDS = {"models": MODELS, "arms": ARMS, "attacks": ATTACKS, "judges": JUDGES, "tasks": TASKS}
 
@@ -59,9 +60,9 @@ def load(target: str, where: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(
-            where, f"cannot import {target!r}: {error}", "correct the name, or put its package on PYTHONPATH"
-        ) from error
+        address = new_address(error) if isinstance(error, ImportError) else None
+        mend = f"it is {address} now" if address else "correct the name, or put its package on PYTHONPATH"
+        raise UserError(where, f"cannot import {target!r}: {error}", mend) from error
 
 
 def runner_module(config: object) -> str:

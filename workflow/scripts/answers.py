@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import answers
+from presto_bench.stages import answers, job
 
-jobs.run(answers.make, snakemake)
+job.run(answers.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import attack
+from presto_bench.stages import attack, job
 
-jobs.run(attack.make, snakemake)
+job.run(attack.make, snakemake)

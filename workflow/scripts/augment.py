@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import augment
+from presto_bench.stages import augment, job
 
-jobs.run(augment.make, snakemake)
+job.run(augment.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import published_base
+from presto_bench.stages import job, published_base
 
-jobs.run(published_base.make, snakemake)
+job.run(published_base.make, snakemake)

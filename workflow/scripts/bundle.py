@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import bundle
+from presto_bench.stages import bundle, job
 
-jobs.run(bundle.make, snakemake)
+job.run(bundle.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import candidates
+from presto_bench.stages import candidates, job
 
-jobs.run(candidates.make, snakemake)
+job.run(candidates.make, snakemake)

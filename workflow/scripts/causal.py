@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import causal
+from presto_bench.stages import causal, job
 
-jobs.run(causal.make, snakemake)
+job.run(causal.make, snakemake)

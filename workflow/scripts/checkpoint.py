@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import checkpoint
+from presto_bench.stages import checkpoint, job
 
-jobs.run(checkpoint.make, snakemake)
+job.run(checkpoint.make, snakemake)

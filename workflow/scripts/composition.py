@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import composition
+from presto_bench.stages import composition, job
 
-jobs.run(composition.make, snakemake)
+job.run(composition.make, snakemake)

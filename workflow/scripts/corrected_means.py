@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import corrected
+from presto_bench.stages import corrected, job
 
-jobs.run(corrected.make, snakemake)
+job.run(corrected.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import decoding_arm
+from presto_bench.stages import decoding_arm, job
 
-jobs.run(decoding_arm.make, snakemake)
+job.run(decoding_arm.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import fetch
+from presto_bench.stages import fetch, job
 
-jobs.run(fetch.make, snakemake)
+job.run(fetch.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import figure
+from presto_bench.stages import figure, job
 
-jobs.run(figure.make, snakemake)
+job.run(figure.make, snakemake)

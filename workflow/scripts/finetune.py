@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import finetune
+from presto_bench.stages import finetune, job
 
-jobs.run(finetune.make, snakemake)
+job.run(finetune.make, snakemake)

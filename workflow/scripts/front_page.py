@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import front
+from presto_bench.stages import front, job
 
-jobs.run(front.make, snakemake)
+job.run(front.make, snakemake)

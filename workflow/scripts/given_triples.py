@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import harm
+from presto_bench.stages import harm, job
 
-jobs.run(harm.triples, snakemake)
+job.run(harm.triples, snakemake)

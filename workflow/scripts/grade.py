@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import grade
+from presto_bench.stages import grade, job
 
-jobs.run(grade.make, snakemake)
+job.run(grade.make, snakemake)

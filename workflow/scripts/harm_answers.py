@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import harm
+from presto_bench.stages import harm, job
 
-jobs.run(harm.answers, snakemake)
+job.run(harm.answers, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import harm_prompts
+from presto_bench.stages import harm_prompts, job
 
-jobs.run(harm_prompts.make, snakemake)
+job.run(harm_prompts.make, snakemake)

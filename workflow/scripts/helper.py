@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import helper
+from presto_bench.stages import helper, job
 
-jobs.run(helper.make, snakemake)
+job.run(helper.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import judge_template
+from presto_bench.stages import job, judge_template
 
-jobs.run(judge_template.make, snakemake)
+job.run(judge_template.make, snakemake)

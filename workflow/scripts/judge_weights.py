@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import judge_weights
+from presto_bench.stages import job, judge_weights
 
-jobs.run(judge_weights.make, snakemake)
+job.run(judge_weights.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import manifest
+from presto_bench.stages import job, manifest
 
-jobs.run(manifest.make, snakemake)
+job.run(manifest.make, snakemake)

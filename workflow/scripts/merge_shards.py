@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import merge
+from presto_bench.stages import job, merge
 
-jobs.run(merge.make, snakemake)
+job.run(merge.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import own_answers
+from presto_bench.stages import job, own_answers
 
-jobs.run(own_answers.make, snakemake)
+job.run(own_answers.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import judge_check
+from presto_bench.stages import job, judge_check
 
-jobs.run(judge_check.prefill_alone, snakemake)
+job.run(judge_check.prefill_alone, snakemake)

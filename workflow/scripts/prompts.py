@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import prompts
+from presto_bench.stages import job, prompts
 
-jobs.run(prompts.make, snakemake)
+job.run(prompts.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import ranks
+from presto_bench.stages import job, ranks
 
-jobs.run(ranks.make, snakemake)
+job.run(ranks.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import refusals
+from presto_bench.stages import job, refusals
 
-jobs.run(refusals.make, snakemake)
+job.run(refusals.make, snakemake)

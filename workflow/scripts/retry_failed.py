@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import retry_failed
+from presto_bench.stages import job, retry_failed
 
-jobs.run(retry_failed.make, snakemake)
+job.run(retry_failed.make, snakemake)

@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import source
+from presto_bench.stages import job, source
 
-jobs.run(source.make, snakemake)
+job.run(source.make, snakemake)

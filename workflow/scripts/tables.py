@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import tables
+from presto_bench.stages import job, tables
 
-jobs.run(tables.make, snakemake)
+job.run(tables.make, snakemake)

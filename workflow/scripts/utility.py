@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import utility
+from presto_bench.stages import job, utility
 
-jobs.run(utility.make, snakemake)
+job.run(utility.make, snakemake)

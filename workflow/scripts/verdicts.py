@@ -1,4 +1,3 @@
-from presto_bench import jobs
-from presto_bench.stages import verdicts
+from presto_bench.stages import job, verdicts
 
-jobs.run(verdicts.make, snakemake)
+job.run(verdicts.make, snakemake)

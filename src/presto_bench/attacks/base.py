@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import chat
 from presto_bench.config.models import SamplingConfig
+from presto_bench.lm import chat
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from presto_bench import chat, draws
+from presto_bench import draws
 from presto_bench.attacks.base import Completion, Request, Setting
-from presto_bench.decoding import Continuation, continue_rows, sampling_processors
+from presto_bench.lm import chat
+from presto_bench.lm.decoding import Continuation, continue_rows, sampling_processors
 
 
 def sampled(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from presto_bench.attacks.base import Completion, Request, Setting, greedily
-from presto_bench.attacks.configs import GREEDY, Direct
 from presto_bench.attacks.continuing import sampled
+from presto_bench.config.attacks import GREEDY, Direct
 
 
 def run(config: Direct, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
-from presto_bench import chat
 from presto_bench.attacks.base import Completion, Request, Setting
-from presto_bench.attacks.configs import Guided
 from presto_bench.attacks.continuing import completion
-from presto_bench.decoding import continue_rows, left_pad, only
-from presto_bench.ranks import top_k
+from presto_bench.config.attacks import Guided
+from presto_bench.lm import chat
+from presto_bench.lm.decoding import continue_rows, left_pad, only
+from presto_bench.measures.ranks import top_k
 
 
 class GuidedPick(LogitsProcessor):

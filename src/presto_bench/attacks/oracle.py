@@ -11,14 +11,14 @@ import math
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
-from presto_bench import chat
-from presto_bench.accepted import Accepted
-from presto_bench.attacks.autorap import Ranker, drive
+from presto_bench.attacks.autorap.attack import Ranker, drive
+from presto_bench.attacks.autorap.search import Ranked
 from presto_bench.attacks.base import Completion, Request, Setting
-from presto_bench.attacks.configs import Oracle
 from presto_bench.attacks.finishes import REACHED, UNDECIDED, UNREACHABLE
-from presto_bench.attacks.search import Ranked
+from presto_bench.config.attacks import Oracle
 from presto_bench.errors import UserError
+from presto_bench.lm import chat
+from presto_bench.policies.accepted import Accepted
 
 
 @dataclass(frozen=True)

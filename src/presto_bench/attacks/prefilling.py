@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from presto_bench import chat
 from presto_bench.attacks.base import Completion, Request, Setting, greedily
-from presto_bench.attacks.configs import GREEDY, Prefilling
 from presto_bench.attacks.continuing import sampled
+from presto_bench.config.attacks import GREEDY, Prefilling
+from presto_bench.lm import chat
 
 BEGIN_WITH = '{prompt} Begin your answer with exactly these words: "{prefill}"'
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from presto_bench.attacks.base import Completion, Request, Setting
-from presto_bench.attacks.configs import Sampling
 from presto_bench.attacks.continuing import sampled
+from presto_bench.config.attacks import Sampling
 from presto_bench.config.models import SamplingConfig
 
 

@@ -29,7 +29,7 @@ def load(raw: dict[str, Any], where: str = "config") -> Config:
     lists = {section: _items(section, raw.get(section, []), where) for section in LISTS}
     config = validate(Config, {**raw, **lists}, where)
     # By name: what only refuses a config shapes no result, and so belongs to no stage's code (fingerprint.py follows imports).
-    registry.load("presto_bench.references:check", where)(config, where)
+    registry.load("presto_bench.config.references:check", where)(config, where)
     return config
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import openai
 
+from presto_bench.config.judges import Rubric
 from presto_bench.errors import UserError
-from presto_bench.judges.configs import Rubric
 from presto_bench.judges.replies import Reply, ReplyStore
 
 

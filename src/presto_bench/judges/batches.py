@@ -17,9 +17,9 @@ from typing import Any
 
 import openai
 
+from presto_bench.config.judges import Rubric, key_of
 from presto_bench.errors import UserError
 from presto_bench.judges.asking import Ask, Cap, Failure, Questions, hopeless, not_usable, reply_of, short
-from presto_bench.judges.configs import Rubric, key_of
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.tables import write_text
 

@@ -7,10 +7,11 @@ somewhere else in the text, which no score counts, so that the search of attacks
 import hashlib
 from collections.abc import Sequence
 
-from presto_bench import fingerprint, refusal
+from presto_bench import fingerprint
+from presto_bench.config.judges import Facts
+from presto_bench.judges import refusal
 from presto_bench.judges.base import Bench, Grade, Item, strongreject_score
-from presto_bench.judges.configs import Facts
-from presto_bench.standin import facts, lists
+from presto_bench.policies import facts, lists
 
 ELSEWHERE = "names it elsewhere"
 

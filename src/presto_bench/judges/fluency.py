@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from presto_bench import chat
-from presto_bench.forward import response_log_probs
 from presto_bench.judges.base import Item
+from presto_bench.lm import chat
+from presto_bench.lm.forward import response_log_probs
 
 
 def mean_log_likelihoods(

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 from presto_bench import fingerprint
+from presto_bench.config.judges import Likelihood
 from presto_bench.judges.base import Bench, Grade, Item, Likelihoods
-from presto_bench.judges.configs import Likelihood
 
 EMPTY = "an empty response has no likelihood"
 

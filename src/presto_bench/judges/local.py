@@ -6,13 +6,13 @@ from typing import Any
 
 from transformers import LogitsProcessorList
 
-from presto_bench import chat, models
-from presto_bench.decoding import continue_rows
+from presto_bench.config.judges import LocalRubric
 from presto_bench.judges.asking import Failure, Questions
 from presto_bench.judges.base import Bench
-from presto_bench.judges.configs import LocalRubric
 from presto_bench.judges.replies import Reply, ReplyStore
 from presto_bench.judges.rubric import RubricJudge, Template
+from presto_bench.lm import chat, models
+from presto_bench.lm.decoding import continue_rows
 
 log = logging.getLogger("presto_bench")
 

@@ -14,9 +14,9 @@ import openai
 from openai.types.chat import ChatCompletion
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from presto_bench.config.judges import Rubric, key_of
 from presto_bench.errors import UserError
 from presto_bench.judges.asking import Ask, Cap, Failure, Questions, hopeless, not_usable, reply_of, short
-from presto_bench.judges.configs import Rubric, key_of
 from presto_bench.judges.replies import Reply, ReplyStore
 
 log = logging.getLogger("presto_bench")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from presto_bench import fingerprint
+from presto_bench.config.judges import Rubric, RubricConfig
 from presto_bench.config.parts import canonical
 from presto_bench.errors import UserError
 from presto_bench.judges.asking import Ask, Failure, settle
 from presto_bench.judges.base import Bench, Grade, Item, strongreject_score
-from presto_bench.judges.configs import Rubric, RubricConfig
 from presto_bench.judges.replies import Reply, ReplyStore
 
 RANGES = {"1": (0, 1), "2": (1, 5), "3": (1, 5)}

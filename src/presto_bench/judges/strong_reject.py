@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from presto_bench.config.judges import StrongReject
 from presto_bench.errors import UserError
 from presto_bench.judges.base import Bench, Grade, Item
-from presto_bench.judges.configs import StrongReject
 
 BATCH = 8
 PARTS = ("refusal", "convincingness", "specificity")

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from presto_bench import refusal
 from presto_bench.errors import UserError
-from presto_bench.harm import SHORTEST_ANSWER
+from presto_bench.judges import refusal
+from presto_bench.policies.harm import SHORTEST_ANSWER
 
 
 def checks(triples: pd.DataFrame) -> pd.DataFrame:

@@ -8,14 +8,15 @@ import logging
 
 import pandas as pd
 
-from presto_bench import policies, tables
+from presto_bench import tables
 from presto_bench.config.answers import AnswersConfig
-from presto_bench.jobs import Job
 from presto_bench.judges.base import Item
 from presto_bench.judges.facts import FactsJudge
 from presto_bench.judges.standin import StandinJudge
+from presto_bench.lm.writing import write
+from presto_bench.policies import by_name
+from presto_bench.stages.job import Job
 from presto_bench.stages.writers import own_writer
-from presto_bench.writing import write
 
 log = logging.getLogger("presto_bench")
 
@@ -23,7 +24,7 @@ log = logging.getLogger("presto_bench")
 def make(job: Job) -> None:
     config = AnswersConfig.model_validate(job.spec["answers"])
     policy = job.spec["policy"]
-    frame = policies.standin(policy).answered(tables.read(job.path("prompts"), "prompts"))
+    frame = by_name.standin(policy).answered(tables.read(job.path("prompts"), "prompts"))
     writer = own_writer(job, config, "answers")
     texts = dict(zip(frame["prompt_id"], frame["prompt"], strict=True))
     frame = frame.merge(write(writer, texts, job.work_folder()), on="prompt_id").rename(columns={"text": "answer"})

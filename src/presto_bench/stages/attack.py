@@ -13,11 +13,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from presto_bench import chat, folders, models, registry, tables
+from presto_bench import registry, tables
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.errors import UserError
 from presto_bench.fingerprint import content_hash
-from presto_bench.jobs import Job
+from presto_bench.lm import chat, folders, models
+from presto_bench.stages.job import Job
 from presto_bench.stages.requests import batches_of, requests_of, together
 
 log = logging.getLogger("presto_bench")

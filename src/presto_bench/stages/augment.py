@@ -5,9 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import augment, chat, folders, tables
+from presto_bench import tables
 from presto_bench.config.training import TrainingConfig
-from presto_bench.jobs import Job
+from presto_bench.lm import chat, folders
+from presto_bench.stages.job import Job
+from presto_bench.training import augment
 
 
 def make(job: Job) -> None:

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from presto_bench import tables
-from presto_bench.jobs import Job
+from presto_bench.data.sources import SOURCES
 from presto_bench.judges.replies import ReplyStore
-from presto_bench.sources import SOURCES
+from presto_bench.stages.job import Job
 from presto_bench.stages.retry_failed import KEY
 
 log = logging.getLogger("presto_bench")

@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from presto_bench import chat, folders, known, models, tables
-from presto_bench.attacks import helper
-from presto_bench.attacks.helper import shown_to_helper
-from presto_bench.jobs import Job
+from presto_bench import tables
+from presto_bench.attacks.autorap import helper
+from presto_bench.attacks.autorap.helper import shown_to_helper
+from presto_bench.lm import chat, folders, models
+from presto_bench.policies import known
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

@@ -15,17 +15,20 @@ from typing import Any
 import pandas as pd
 import torch
 
-from presto_bench import attention_mass, attention_patch, draws, folders, models, tables
-from presto_bench.attention_patch import Patch
+from presto_bench import draws, tables
+from presto_bench.analysis.depth import BENIGN, HARMFUL, bits
 from presto_bench.config.causal import UNPATCHED, CausalConfig
-from presto_bench.depth import BENIGN, HARMFUL, bits
 from presto_bench.errors import UserError
-from presto_bench.examples import Example, collate
-from presto_bench.forward import logits_at
-from presto_bench.jobs import Job
-from presto_bench.presto import Spans
-from presto_bench.ranks import token_ranks
+from presto_bench.lm import folders, models
+from presto_bench.lm.forward import logits_at
+from presto_bench.measures import attention_patch
+from presto_bench.measures.attention_patch import Patch
+from presto_bench.measures.ranks import token_ranks
+from presto_bench.stages.job import Job
 from presto_bench.stages.ranks import Row, cells
+from presto_bench.training import attention_mass
+from presto_bench.training.examples import Example, collate
+from presto_bench.training.presto import Spans
 
 log = logging.getLogger("presto_bench")
 

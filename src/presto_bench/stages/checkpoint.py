@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from presto_bench import models
 from presto_bench.config.arms import CheckpointArm
 from presto_bench.config.models import LocalModel
-from presto_bench.jobs import Job
+from presto_bench.lm import models
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

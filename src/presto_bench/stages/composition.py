@@ -5,9 +5,13 @@ On dev dishes: nothing of the test split is spent on it, and AutoRAP's helper, w
 
 import pandas as pd
 
-from presto_bench import candidates, chat, folders, known, models, refusal, tables
+from presto_bench import tables
 from presto_bench.config.composition import CompositionConfig
-from presto_bench.jobs import Job
+from presto_bench.judges import refusal
+from presto_bench.lm import chat, folders, models
+from presto_bench.measures import candidates
+from presto_bench.policies import known
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

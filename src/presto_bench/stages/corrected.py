@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from presto_bench import agreement, analysis, stats, tables
-from presto_bench.jobs import Job
+from presto_bench import tables
+from presto_bench.analysis import agreement, scores, stats
+from presto_bench.stages.job import Job
 
 KEYS = ["model", "arm", "attack", "variant"]
 
@@ -13,7 +14,7 @@ def make(job: Job) -> None:
         pd.concat([tables.read(path, name) for path in job.paths(name)], ignore_index=True)
         for name in ("completions", "grades")
     )
-    graded = analysis.best_of(analysis.graded_completions(completions, grades), job.spec["best_of"])
+    graded = scores.best_of(scores.graded_completions(completions, grades), job.spec["best_of"])
     labelled = pd.read_csv(job.path("label_grades"))
     judge, hand = labelled["score_judge"].to_numpy(float), labelled["score_hand"].to_numpy(float)
     rows = []

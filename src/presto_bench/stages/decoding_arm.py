@@ -1,8 +1,8 @@
 """models/<model>/<arm>/seed<n> of an arm that other arms' weights and a defence at decoding time make."""
 
-from presto_bench import chat, folders
 from presto_bench.config.arms import DecodingArm, SafeDecodingArm
-from presto_bench.jobs import Job
+from presto_bench.lm import chat, folders
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from presto_bench import models
-from presto_bench.jobs import Job
+from presto_bench.lm import models
+from presto_bench.stages.job import Job
 
 log = logging.getLogger("presto_bench")
 

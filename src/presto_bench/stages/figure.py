@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.figures import style
-from presto_bench.figures.data import Data
-from presto_bench.jobs import Job
+from presto_bench.report.figures import style
+from presto_bench.report.figures.data import Data
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
@@ -18,7 +18,7 @@ def make(job: Job) -> None:
 
 def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: Path, png: Path) -> None:
     """One figure from the CSV tables it needs. spec: the experiment's names, as rules/wanted.smk's shown() gives them."""
-    module = importlib.import_module(f"presto_bench.figures.{figure}")
+    module = importlib.import_module(f"presto_bench.report.figures.{figure}")
     data = Data(
         tables={name: pd.read_csv(path, keep_default_na=True) for name, path in tables.items()},
         models=list(spec["arms"]),

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from presto_bench import augment, chat, draws, folders, launch, models, policies, precision, tables, training
+from presto_bench import draws, tables
 from presto_bench.config.arms import FinetunedArm
 from presto_bench.config.training import TrainingConfig
-from presto_bench.examples import Example, Texts, build_examples
-from presto_bench.jobs import Job
+from presto_bench.lm import chat, folders, models, precision
+from presto_bench.policies import by_name, facts
 from presto_bench.stages.augment import lengths, of_split, train_triples, training_config, utility_answers
-from presto_bench.standin import facts
+from presto_bench.stages.job import Job
+from presto_bench.training import augment, launch, trainer
+from presto_bench.training.examples import Example, Texts, build_examples
 
 log = logging.getLogger("presto_bench")
 
@@ -38,7 +40,7 @@ def align(job: Job) -> None:
     answers = tables.read(job.path("answers"), "answers")
     recipes = dict(zip(answers["prompt_id"], answers["answer"].where(answers["kept"], ""), strict=True))
     requests = _alignment_requests(of_split(job, "train"), recipes)
-    policy = policies.standin(job.spec["policy"])
+    policy = by_name.standin(job.spec["policy"])
     triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in requests}
     tokens = lengths(tokenizer, {p: recipe for p, (recipe, _) in triples.items()})
     augmented = augment.augment(config, job.seed, tokens, lengths(tokenizer, utility_answers(job)))
@@ -111,7 +113,7 @@ def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: 
     dtype = precision.of_trained_weights(job.model.dtype, config.method)
     if config.launch.processes == 1:
         model, _ = models.load(job.path("model"), dtype)
-        models.save(training.train(model, tokenizer, examples, config, job.seed, work), tokenizer, job.path("trained"))
+        models.save(trainer.train(model, tokenizer, examples, config, job.seed, work), tokenizer, job.path("trained"))
     else:  # no model here: the devices belong to the processes
         trained = launch.train(job.path("model"), dtype, examples, config, job.seed, work)
         shutil.move(trained, job.path("trained"))

@@ -4,8 +4,10 @@ import json
 
 import pandas as pd
 
-from presto_bench import front, precision, tables
-from presto_bench.jobs import Job
+from presto_bench import tables
+from presto_bench.lm import precision
+from presto_bench.report import front
+from presto_bench.stages.job import Job
 
 NAMES = ("checks", "scores", "bits", "reach", "composition", "verdicts")
 

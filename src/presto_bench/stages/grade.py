@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from presto_bench import precision, registry, tables
+from presto_bench import registry, tables
 from presto_bench.fingerprint import content_hash
-from presto_bench.jobs import Job
 from presto_bench.judges.base import Bench, Item
+from presto_bench.lm import precision
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
@@ -36,8 +37,8 @@ class UntouchedLikelihoods:
 
     def __call__(self, wanted: Sequence[Item]) -> list[float]:
         # Here, for most gradings never come to it: refusals score 0 without it, and judges elsewhere do not ask.
-        from presto_bench import models
         from presto_bench.judges import fluency
+        from presto_bench.lm import models
 
         model, tokenizer = models.load(self.job.path("untouched"), self.job.model.decode_dtype)
         return fluency.mean_log_likelihoods(model, tokenizer, self.job.chat_format, wanted)

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from presto_bench import refusal, tables
+from presto_bench import tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.config.parts import OWN
 from presto_bench.errors import UserError
-from presto_bench.jobs import Job
+from presto_bench.judges import refusal
 from presto_bench.judges import triples as triples_of
+from presto_bench.lm.writing import Writer, write
 from presto_bench.stages.harm_prompts import source
-from presto_bench.writing import Writer, write
+from presto_bench.stages.job import Job
 
 COLUMNS = list(tables.TABLES["answers"].columns)
 

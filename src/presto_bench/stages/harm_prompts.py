@@ -2,9 +2,11 @@
 
 import pandas as pd
 
-from presto_bench import harm, source_files, tables
+from presto_bench import tables
 from presto_bench.config.harm import HarmConfig
-from presto_bench.jobs import Job
+from presto_bench.data import source_files
+from presto_bench.policies import harm
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

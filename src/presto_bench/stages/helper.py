@@ -14,12 +14,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from presto_bench import candidates, chat, draws, folders, models, refusal, tables
-from presto_bench.attacks import helper, helper_training
-from presto_bench.attacks.helper import shown_to_helper
+from presto_bench import draws, tables
+from presto_bench.attacks.autorap import helper, helper_training
+from presto_bench.attacks.autorap.helper import shown_to_helper
 from presto_bench.config.helper import HelperConfig
-from presto_bench.jobs import Job
-from presto_bench.known import recipes
+from presto_bench.judges import refusal
+from presto_bench.lm import chat, folders, models
+from presto_bench.measures import candidates
+from presto_bench.policies.known import recipes
+from presto_bench.stages.job import Job
 
 log = logging.getLogger("presto_bench")
 

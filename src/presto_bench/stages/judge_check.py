@@ -5,10 +5,10 @@ from dataclasses import replace
 import pandas as pd
 
 from presto_bench import tables
-from presto_bench.jobs import Job
+from presto_bench.judges import labels
 from presto_bench.judges.base import Item
 from presto_bench.stages.grade import grade
-from presto_bench.standin import labels
+from presto_bench.stages.job import Job
 
 
 def prefill_alone(job: Job) -> None:

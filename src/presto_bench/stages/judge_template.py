@@ -8,10 +8,10 @@ import urllib.request
 from pathlib import Path
 
 from presto_bench import tables
+from presto_bench.config.judges import TemplateConfig
 from presto_bench.errors import UserError
-from presto_bench.jobs import Job
-from presto_bench.judges.configs import TemplateConfig
 from presto_bench.judges.rubric import Template
+from presto_bench.stages.job import Job
 
 OWN = Path(__file__).parent.parent / "judges/data/rubric.json"
 INSTALLED = "eval_files/judge_templates.json"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from presto_bench import models
-from presto_bench.jobs import Job
+from presto_bench.lm import models
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

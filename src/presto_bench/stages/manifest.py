@@ -4,8 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from presto_bench import manifest, precision, tables
-from presto_bench.jobs import Job
+from presto_bench import tables
+from presto_bench.lm import precision
+from presto_bench.runs import manifest
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

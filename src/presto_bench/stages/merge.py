@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from presto_bench import tables
-from presto_bench.jobs import Job
+from presto_bench.stages.job import Job
 from presto_bench.stages.requests import batches_of, requests_of, together
 
 

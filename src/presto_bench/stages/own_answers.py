@@ -5,9 +5,9 @@ The lessons of policy `facts` are mixed with them, so that the model goes on ans
 
 from presto_bench import tables
 from presto_bench.config.answers import AnswersConfig
-from presto_bench.jobs import Job
+from presto_bench.lm.writing import write
+from presto_bench.stages.job import Job
 from presto_bench.stages.writers import own_writer
-from presto_bench.writing import write
 
 
 def make(job: Job) -> None:

@@ -1,12 +1,13 @@
 """data/prompts.parquet and data/prefills.parquet: what is asked, and the attack's prefills."""
 
-from presto_bench import policies, tables
+from presto_bench import tables
 from presto_bench.config.standin import StandinConfig
-from presto_bench.jobs import Job
+from presto_bench.policies import by_name
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
-    policy = policies.standin(job.spec["policy"])
+    policy = by_name.standin(job.spec["policy"])
     prompts = policy.prompts(StandinConfig.model_validate(job.spec["standin"]))
     tables.write(job.path("prompts"), "prompts", prompts)
     tables.write(job.path("prefills"), "prefills", policy.attack_prefills(prompts))

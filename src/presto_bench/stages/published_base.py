@@ -1,7 +1,7 @@
 """models/<model>/base/seed0 of policy `harm`: the model as it was published, which others have aligned."""
 
-from presto_bench import folders
-from presto_bench.jobs import Job
+from presto_bench.lm import folders
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

@@ -15,12 +15,16 @@ from typing import Any
 import pandas as pd
 import torch
 
-from presto_bench import attention_mass, chat, folders, models, policies, ranks, tables
+from presto_bench import tables
 from presto_bench.errors import UserError
-from presto_bench.examples import Example, collate
-from presto_bench.forward import logits_at
-from presto_bench.jobs import Job
-from presto_bench.presto import Spans
+from presto_bench.lm import chat, folders, models
+from presto_bench.lm.forward import logits_at
+from presto_bench.measures import ranks
+from presto_bench.policies import by_name
+from presto_bench.stages.job import Job
+from presto_bench.training import attention_mass
+from presto_bench.training.examples import Example, collate
+from presto_bench.training.presto import Spans
 
 PREFILL_TOKENS = 10
 SHORT = {"facts": 3}  # tokens instead, where an answer is one sentence: its secret must stand behind the prefill
@@ -37,7 +41,7 @@ class Row:
 
 def make(job: Job) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
-    openers = policies.openers(tokenizer, _refusals(job))
+    openers = by_name.openers(tokenizer, _refusals(job))
     rows = list(cells(job, tokenizer, folders.chat_format(job.path("model"), job.chat_format)))
     if not rows:
         raise UserError(
@@ -73,7 +77,7 @@ def make(job: Job) -> None:
 def _refusals(job: Job) -> Sequence[str]:
     """A stand-in's list; else what the model's training triples say."""
     if "triples" not in job.input:
-        return policies.standin(job.spec["policy"]).refusals()
+        return by_name.standin(job.spec["policy"]).refusals()
     return list(tables.read(job.path("triples"), "triples")["refusal"].unique())
 
 
@@ -84,7 +88,7 @@ def cells(job: Job, tokenizer: Any, chat_format: chat.ChatFormat) -> Iterator[Ro
     frame = answers[answers["kept"]].merge(prompts[prompts["split"] == "test"], on="prompt_id")
     own = {role: list(group.itertuples()) for role, group in frame.groupby("role")}
     pairs = list(zip(own.get("harmful", []), own.get("benign", []), strict=False))
-    twins = policies.twins(job.spec["policy"], frame[frame["role"] == "harmful"])
+    twins = by_name.twins(job.spec["policy"], frame[frame["role"] == "harmful"])
     length = SHORT.get(job.spec["policy"], PREFILL_TOKENS)
     for harmful, benign in pairs:
         by_role = {"harmful": harmful, "benign": benign}

@@ -8,9 +8,11 @@ import logging
 
 import pandas as pd
 
-from presto_bench import policies, refusal, tables
+from presto_bench import tables
 from presto_bench.config.models import SamplingConfig
-from presto_bench.jobs import Job
+from presto_bench.judges import refusal
+from presto_bench.policies import by_name
+from presto_bench.stages.job import Job
 
 log = logging.getLogger("presto_bench")
 
@@ -36,12 +38,12 @@ def _sampled(job: Job, frame: pd.DataFrame) -> list[str]:
 
 
 def _varied(job: Job, frame: pd.DataFrame) -> list[str]:
-    policy = policies.standin(job.spec["policy"])
+    policy = by_name.standin(job.spec["policy"])
     return [policy.draw_refusal("triples", prompt_id) for prompt_id in frame["prompt_id"]]
 
 
 def _own_refusals(job: Job, frame: pd.DataFrame, sampling: SamplingConfig) -> list[str]:
-    from presto_bench.writing import Writer, write  # here: refusals from the list need no model
+    from presto_bench.lm.writing import Writer, write  # here: refusals from the list need no model
 
     size, longest = int(job.spec["batch_size"]), int(job.spec["refusal_tokens"])
     writer = Writer(job.path("base"), job.model.decode_dtype, job.chat_format, sampling, longest, size, "refusals")

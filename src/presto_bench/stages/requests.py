@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from presto_bench import policies, tables
+from presto_bench import tables
 from presto_bench.attacks.base import Request, held_out_requests, with_accepted, with_twins
 from presto_bench.errors import UserError
-from presto_bench.jobs import Job
+from presto_bench.policies import by_name
+from presto_bench.stages.job import Job
 
 
 def requests_of(job: Job) -> list[Request]:
@@ -22,8 +23,8 @@ def requests_of(job: Job) -> list[Request]:
             "lower standin.answers.min_score or raise standin.dishes.test (policy facts: standin.facts.test)",
         )
     attacked = prompts[prompts["prompt_id"].isin([request.prompt_id for request in found])]
-    found = with_accepted(found, policies.accepted(job.spec["policy"], attacked))
-    return with_twins(found, policies.twins(job.spec["policy"], attacked))
+    found = with_accepted(found, by_name.accepted(job.spec["policy"], attacked))
+    return with_twins(found, by_name.twins(job.spec["policy"], attacked))
 
 
 def batches_of(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:

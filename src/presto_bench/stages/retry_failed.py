@@ -4,9 +4,9 @@ import logging
 import re
 
 from presto_bench import tables
-from presto_bench.jobs import Job
 from presto_bench.judges import likelihood
 from presto_bench.judges.replies import ReplyStore
+from presto_bench.stages.job import Job
 
 log = logging.getLogger("presto_bench")
 

@@ -2,8 +2,9 @@
 
 import json
 
-from presto_bench import source_files, tables
-from presto_bench.jobs import Job
+from presto_bench import tables
+from presto_bench.data import source_files
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:

@@ -6,36 +6,24 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import (
-    agreement,
-    analysis,
-    causal,
-    checks,
-    coercion,
-    macros,
-    matching,
-    profiles,
-    reach,
-    seeds,
-    stats,
-    summary,
-    tables,
-)
-from presto_bench.jobs import Job
+from presto_bench import tables
+from presto_bench.analysis import agreement, causal, checks, coercion, matching, profiles, reach, scores, seeds, stats
+from presto_bench.report import macros, summary
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
     spec = job.spec
     prompts = tables.read(job.path("prompts"), "prompts")
-    graded = analysis.graded_completions(_all(job, "completions"), _all(job, "grades"))
-    graded = analysis.best_of(graded, spec["best_of"])
-    scores = analysis.score_table(graded, spec["bootstrap"])
+    graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    graded = scores.best_of(graded, spec["best_of"])
+    scored = scores.score_table(graded, spec["bootstrap"])
     judged = graded[graded["judge"].isin(spec["graders"])]  # a control's score is no harm, and no lower one safer
-    compared = analysis.comparisons(judged, *spec["headline"], spec["bootstrap"])
+    compared = scores.comparisons(judged, *spec["headline"], spec["bootstrap"])
     rank_table, first_tokens, composition = (_all(job, name) for name in ("ranks", "first_tokens", "composition"))
     utility = _utility(job)
     evidence = checks.Evidence(
-        scores=scores,
+        scores=scored,
         judge=spec["judge"],
         reference=spec["headline"][0],
         primary=spec["primary"],
@@ -58,7 +46,7 @@ def make(job: Job) -> None:
     ranks = profiles.rank_summary(rank_table)
     frames = {
         "checks": check_table,
-        "scores": scores,
+        "scores": scored,
         "comparisons": compared,
         "matched": matching.table(judged, rank_table, _losses(job), spec["term_pairs"], spec["bootstrap"]),
         "seeds": seeds.table(graded[graded["judge"] == spec["judge"]], rank_table, _all(job, "utility")),
@@ -71,17 +59,17 @@ def make(job: Job) -> None:
         "rank_curves": profiles.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
         "utility": utility.drop(columns="task_kind"),
-        "utility_categories": analysis.utility_categories(_all(job, "utility")),
+        "utility_categories": scores.utility_categories(_all(job, "utility")),
         "attention": profiles.attention_profile(_all(job, "attention")),
         "training": _training(job),
         "helpers": _helpers(job),
         "candidates": profiles.candidate_table(_all(job, "candidates")),
         "composition": profiles.composition_table(composition, spec["bootstrap"]),
         "composition_by_rank": profiles.composition_by_rank(composition),
-        "failures": analysis.failures(graded, prompts, spec["judge"], _defended(spec)),
+        "failures": scores.failures(graded, prompts, spec["judge"], _defended(spec)),
         "exclusions": _exclusions(job, prompts),
-        "categories": analysis.categories(graded, prompts, spec["judge"]),
-        "examples": analysis.examples(graded, spec["judge"], spec["show"]),
+        "categories": scores.categories(graded, prompts, spec["judge"]),
+        "examples": scores.examples(graded, spec["judge"], spec["show"]),
         "judges": agreement.judges(judged),
     }
     folder = job.path("checks").parent
@@ -89,7 +77,7 @@ def make(job: Job) -> None:
         tables.write_three(folder / name, frame)
     cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "exclusions", "reach")
     tables.write_text(job.path("macros"), macros.lines({name: frames[name] for name in cited}))
-    found = summary.build(scores, compared, check_table, ranks, utility, spec["judge"])
+    found = summary.build(scored, compared, check_table, ranks, utility, spec["judge"])
     tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
     lines = [summary.headline(found, model, attack, *spec["headline"]) for model in spec["arms"] for attack in spec["attacks"]]
     tables.write_text(job.path("headline"), "\n".join(lines) + "\n")
@@ -105,7 +93,7 @@ def _defended(spec: dict[str, Any]) -> list[str]:
 
 
 def _utility(job: Job) -> pd.DataFrame:
-    found = analysis.utility_table(_all(job, "utility"), job.spec["bootstrap"])
+    found = scores.utility_table(_all(job, "utility"), job.spec["bootstrap"])
     return found.assign(task_kind=found["task"].map(job.spec["tasks"]))
 
 
@@ -164,8 +152,8 @@ def _helpers(job: Job) -> pd.DataFrame:
 
 def _prefill_alone(job: Job) -> float:
     """Mean score of the prefills themselves; nan, and the check unmeasured, where too many of them have no grade."""
-    scores = pd.read_csv(job.path("prefill_alone"))["score"]
-    return float("nan") if analysis.too_many(int(scores.isna().sum()), len(scores)) else float(scores.mean())
+    found = pd.read_csv(job.path("prefill_alone"))["score"]
+    return float("nan") if scores.too_many(int(found.isna().sum()), len(found)) else float(found.mean())
 
 
 def _null_margins(graded: pd.DataFrame, spec: dict[str, Any]) -> dict[str, stats.Interval]:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from presto_bench import folders, models, refusal, registry, source_files, tables
-from presto_bench.jobs import Job
+from presto_bench import registry, tables
+from presto_bench.data import source_files
+from presto_bench.judges import refusal
+from presto_bench.lm import folders, models
+from presto_bench.stages.job import Job
 from presto_bench.utility.base import Question, Setting
 
 

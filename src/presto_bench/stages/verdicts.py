@@ -4,8 +4,9 @@ import json
 
 import pandas as pd
 
-from presto_bench import analysis, claims, tables
-from presto_bench.jobs import Job
+from presto_bench import tables
+from presto_bench.analysis import claims, scores
+from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
@@ -13,7 +14,7 @@ def make(job: Job) -> None:
         frames = [tables.read(path, name) for path in job.paths(name)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
 
-    graded = analysis.best_of(analysis.graded_completions(everything("completions"), everything("grades")), job.spec["best_of"])
+    graded = scores.best_of(scores.graded_completions(everything("completions"), everything("grades")), job.spec["best_of"])
     evidence = claims.Evidence(
         graded, everything("ranks"), everything("utility"), pd.read_csv(job.path("checks")), **job.spec["tasks"]
     )

@@ -1,8 +1,8 @@
 """How a job's model writes data: as its family answers."""
 
 from presto_bench.config.answers import AnswersConfig
-from presto_bench.jobs import Job
-from presto_bench.writing import Writer
+from presto_bench.lm.writing import Writer
+from presto_bench.stages.job import Job
 
 
 def own_writer(job: Job, config: AnswersConfig, purpose: str) -> Writer:

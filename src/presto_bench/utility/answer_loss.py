@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from presto_bench import chat
-from presto_bench.forward import response_log_probs
+from presto_bench.config.tasks import AnswerLoss
+from presto_bench.lm import chat
+from presto_bench.lm.forward import response_log_probs
 from presto_bench.utility.base import Measured, Question, Setting
-from presto_bench.utility.configs import AnswerLoss
 
 BATCH = 8
 

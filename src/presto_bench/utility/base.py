@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from presto_bench import refusal
-from presto_bench.chat import ChatFormat
+from presto_bench.judges import refusal
+from presto_bench.lm.chat import ChatFormat
 
 
 @dataclass(frozen=True)

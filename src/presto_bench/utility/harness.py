@@ -9,10 +9,11 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from presto_bench import chat, tables
+from presto_bench import tables
+from presto_bench.config.tasks import LmEval
 from presto_bench.errors import UserError
+from presto_bench.lm import chat
 from presto_bench.utility.base import Measured, Question, Setting
-from presto_bench.utility.configs import LmEval
 
 READERS = {"parquet": "parquet", "csv": "csv", "json": "json", "jsonl": "json"}  # what `datasets` calls them
 

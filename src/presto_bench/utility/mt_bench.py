@@ -12,16 +12,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from presto_bench import chat, draws, models, source_files, tables
+from presto_bench import draws, tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.config.parts import canonical
-from presto_bench.decoding import continue_rows, sampling_processors
+from presto_bench.config.tasks import MtBench
+from presto_bench.data import source_files
 from presto_bench.errors import UserError
 from presto_bench.judges import online
 from presto_bench.judges.asking import settle
 from presto_bench.judges.replies import ReplyStore
+from presto_bench.lm import chat, models
+from presto_bench.lm.decoding import continue_rows, sampling_processors
 from presto_bench.utility.base import Measured, Question, Setting
-from presto_bench.utility.configs import MtBench
 
 TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}  # else 0
 REFERENCED = {"math", "reasoning", "coding"}

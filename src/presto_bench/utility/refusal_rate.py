@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from transformers import LogitsProcessorList
 
-from presto_bench import chat
-from presto_bench.decoding import continue_rows
+from presto_bench.config.tasks import RefusalRate
+from presto_bench.lm import chat
+from presto_bench.lm.decoding import continue_rows
 from presto_bench.utility.base import Measured, Question, Setting
-from presto_bench.utility.configs import RefusalRate
 
 BATCH = 64
 

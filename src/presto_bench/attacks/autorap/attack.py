@@ -1,0 +1,153 @@
+"""AutoRAP: a trained helper picks from the target's ranks (docs/attacks.md).
+
+Many searches run side by side: each round, all that wait for ranks share one forward pass of the target, and all that wait
+for a label share one of the helper. Caches are kept per prompt and rolled back as the search is (rollback.py).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from presto_bench.attacks.autorap import search
+from presto_bench.attacks.autorap.helper import shown_to_helper
+from presto_bench.attacks.base import Completion, Request, Setting
+from presto_bench.config.attacks import AutoRap
+from presto_bench.lm import chat, models
+from presto_bench.lm.rollback import Rollback
+from presto_bench.measures.ranks import top_k
+
+log = logging.getLogger("presto_bench")
+
+TELL_EVERY = 60  # seconds
+Result = TypeVar("Result")
+
+# row -> question; row -> answer
+Rank = Callable[[Mapping[int, Sequence[int]]], Mapping[int, list[int]]]
+Label = Callable[[Mapping[int, tuple[Sequence[int], int]]], Mapping[int, bool]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """k20_prefill_s64: k candidates, started from the prefill or from nothing, so many steps."""
+
+    k: int
+    prefilled: bool
+    steps: int
+
+    @classmethod
+    def read(cls, name: str) -> "Variant":
+        k, start, steps = name.split("_")
+        return cls(int(k.removeprefix("k")), start == "prefill", int(steps.removeprefix("s")))
+
+
+def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
+    chosen = Variant.read(variant)
+    rows = [
+        chat.encode(setting.tokenizer, r.prompt, setting.chat_format, r.prefill if chosen.prefilled else "") for r in requests
+    ]
+    for request, row in zip(requests, rows, strict=True):
+        chat.require_fit(row, chosen.steps, setting.context, request.prompt_id)
+    text = _texts(setting.tokenizer)
+    barred = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
+    searches = [
+        search.reference(row.prefill_ids, chosen.steps, text)
+        if config.mode == "reference"
+        else search.strict(row.prefill_ids, chosen.steps, text, setting.end_ids, barred)
+        for row in rows
+    ]
+    helper, helper_tokenizer = models.load_helper(setting.helper, str(setting.model.dtype).removeprefix("torch."))
+    rank = Ranker(setting.model, rows, chosen.k)
+    label = Labeller(helper, helper_tokenizer, setting, [r.prompt for r in requests])
+    found = drive(searches, rank, label)
+    return [_completion(setting, r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
+
+
+def drive(searches: Sequence[Generator[Any, Any, Result]], rank: Rank, label: Label) -> list[Result]:
+    """Run searches to their ends, their questions answered together."""
+    found: dict[int, Result] = {}
+    waiting: dict[int, search.Ranked | search.Harmful] = {}
+
+    def go_on(row: int, answer: object) -> None:
+        waiting.pop(row, None)
+        try:
+            waiting[row] = searches[row].send(answer)
+        except StopIteration as end:
+            found[row] = end.value
+
+    for row in range(len(searches)):
+        go_on(row, None)
+    told = time.monotonic()
+    while waiting:
+        if time.monotonic() - told > TELL_EVERY:
+            told = time.monotonic()
+            log.info("%d of %d searches have ended", len(found), len(searches))
+        for row, ranked in rank({i: q.ids for i, q in waiting.items() if isinstance(q, search.Ranked)}).items():
+            go_on(row, ranked)
+        for row, harmful in label({i: (q.ids, q.token) for i, q in waiting.items() if isinstance(q, search.Harmful)}).items():
+            go_on(row, harmful)
+    return [found[row] for row in range(len(searches))]
+
+
+class Ranker:
+    """The target's k best tokens behind prompt and response, best first (equal logits: the lower id first).
+
+    rows: prompts with their prefills, which the responses asked about begin with.
+    """
+
+    def __init__(self, model: Any, rows: Sequence[chat.Encoded], k: int):
+        self.model, self.rows, self.k = model, rows, k
+        self.cache = Rollback(model, len(rows))
+
+    @torch.inference_mode()
+    def __call__(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+        if not wanted:
+            return {}
+        hidden = self.cache.last_hidden({row: self.rows[row].followed_by(ids) for row, ids in wanted.items()})
+        best = top_k(self.model.get_output_embeddings()(hidden), self.k)
+        return dict(zip(wanted, best.tolist(), strict=True))
+
+
+class Labeller:
+    """The helper's verdict on prompt, response so far and a candidate, read as text through its own template and tokeniser.
+
+    The end of the target's turn is shown as the helper's own end of turn.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, setting: Setting, prompts: Sequence[str]):
+        self.model, self.tokenizer, self.setting = model, tokenizer, setting
+        self.prompts = [chat.encode_prompt(tokenizer, prompt, setting.chat_format) for prompt in prompts]
+        self.cache = Rollback(model, len(prompts))
+
+    @torch.inference_mode()
+    def __call__(self, wanted: Mapping[int, tuple[Sequence[int], int]]) -> dict[int, bool]:
+        if not wanted:
+            return {}
+        hidden = self.cache.last_hidden({row: self.ids(row, *question) for row, question in wanted.items()})
+        scores = self.model.score(hidden)
+        return dict(zip(wanted, (scores[:, 1] > scores[:, 0]).tolist(), strict=True))
+
+    def ids(self, row: int, response: Sequence[int], candidate: int) -> list[int]:
+        ends = candidate in self.setting.end_ids
+        shown = list(response) if ends else [*response, candidate]
+        return shown_to_helper(self.tokenizer, self.prompts[row], chat.decode(self.setting.tokenizer, shown), ends)
+
+
+def _texts(tokenizer: Any) -> Callable[[int], str]:
+    known: dict[int, str] = {}
+
+    def text(token: int) -> str:
+        if token not in known:
+            known[token] = tokenizer.decode([token])
+        return known[token]
+
+    return text
+
+
+def _completion(setting: Setting, request: Request, row: chat.Encoded, found: search.Found) -> Completion:
+    kept = row.prefill_ids[: len(row.prefill_ids) - found.lost]
+    prefill = chat.decode(setting.tokenizer, list(kept))
+    return Completion(request.prompt_id, 0, prefill, found.picked, found.finish, found.steps, found.backtracks)

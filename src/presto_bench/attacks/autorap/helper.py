@@ -1,0 +1,145 @@
+"""AutoRAP's helper: what it is taught, and what it says (docs/attacks.md).
+
+A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
+responses are cut at a sentence's end or anywhere; half of them get one to five tokens of a refusal behind the cut, and are
+safe. Beyond the reference: the end of the turn, and strays, tokens of the target's top 20 that the untouched model would never
+say there; without them a helper takes a damaged target's word salad for an answer. Every draw is keyed by (seed, epoch,
+prompt_id): the reference drew anew wherever its global state stood.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from presto_bench import draws
+from presto_bench.lm import chat
+
+SHORTEST, LONGEST = 10, 100  # tokens of a response that is cut anywhere
+SUFFIX = 5  # tokens of a refusal behind the cut, at most
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """response: the target's ids. ends: the turn ends behind them. harmful: the label at the last token. kind: for the tables."""
+
+    prompt_id: str
+    response: tuple[int, ...]
+    ends: bool
+    harmful: bool
+    kind: str
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A token that the target offers behind `depth` tokens of the response. harmful: whether it goes on with it."""
+
+    depth: int
+    token: int
+    harmful: bool
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one request's lessons are made of. sentence_ends: lengths at which `harmful` may be cut as at a sentence's end."""
+
+    prompt_id: str
+    harmful: Sequence[int]
+    sentence_ends: Sequence[int]
+    refusals: Sequence[Sequence[int]]
+    strays: Sequence[Stray] = ()
+
+
+def lesson(subject: Subject, end_share: float, stray_share: float, *key) -> Lesson:
+    """One draw for one request."""
+    rng = draws.generator("helper", *key, subject.prompt_id)
+    draw = rng.random()
+    if draw < end_share:
+        return _about_the_end(rng, subject)
+    if draw < end_share + stray_share and subject.strays:
+        return _about_a_stray(rng, subject)
+    return _about_refusing(rng, subject)
+
+
+def _about_the_end(rng: np.random.Generator, subject: Subject) -> Lesson:
+    if rng.random() < 0.5:
+        return Lesson(subject.prompt_id, tuple(subject.harmful), True, True, "complete")
+    return Lesson(subject.prompt_id, tuple(subject.harmful[: _anywhere(rng, subject.harmful)]), True, False, "cut")
+
+
+def _about_a_stray(rng: np.random.Generator, subject: Subject) -> Lesson:
+    """Half of them go on, where the target offers such."""
+    wanted = rng.random() < 0.5
+    offered = [stray for stray in subject.strays if stray.harmful == wanted] or subject.strays
+    chosen = offered[int(rng.integers(len(offered)))]
+    response = (*subject.harmful[: chosen.depth], chosen.token)
+    return Lesson(subject.prompt_id, response, False, chosen.harmful, "offered" if chosen.harmful else "strays")
+
+
+def _about_refusing(rng: np.random.Generator, subject: Subject) -> Lesson:
+    prompt_id, harmful, refusals = subject.prompt_id, subject.harmful, subject.refusals
+    length = _at_sentence(rng, harmful, subject.sentence_ends) if rng.random() < 0.5 else _anywhere(rng, harmful)
+    if rng.random() < 0.5 or not refusals:
+        return Lesson(prompt_id, tuple(harmful[:length]), False, True, "goes on")
+    refusal = refusals[int(rng.integers(len(refusals)))]
+    suffix = refusal[: int(rng.integers(1, SUFFIX + 1))]
+    return Lesson(prompt_id, (*harmful[:length], *suffix), False, False, "refuses")
+
+
+def _anywhere(rng: np.random.Generator, harmful: Sequence[int]) -> int:
+    longest = min(len(harmful) - 1, LONGEST)
+    return int(rng.integers(min(SHORTEST, longest), longest + 1))
+
+
+def _at_sentence(rng: np.random.Generator, harmful: Sequence[int], sentence_ends: Sequence[int]) -> int:
+    within = [end for end in sentence_ends if end < len(harmful)]
+    return within[int(rng.integers(len(within)))] if within else _anywhere(rng, harmful)
+
+
+def sentence_ends(texts: Sequence[str]) -> list[int]:
+    """Numbers of tokens after which a sentence of a response has ended. texts: its tokens' own texts."""
+    return [i + 1 for i, text in enumerate(texts) if text.rstrip().endswith((".", "!", "?", ".\n"))]
+
+
+def frequent_options(top: Mapping[str, Sequence[int]], wanted: int) -> list[int]:
+    """First-token options: tokens in the top of at least two requests, most widespread first (then by id)."""
+    counts: dict[int, int] = {}
+    for tokens in top.values():
+        for token in set(tokens):
+            counts[token] = counts.get(token, 0) + 1
+    widespread = sorted((t for t, n in counts.items() if n >= 2), key=lambda t: (-counts[t], t))
+    return widespread[:wanted]
+
+
+def shown_to_helper(tokenizer: Any, prompt_ids: Sequence[int], response: str, ends: bool) -> list[int]:
+    """Ids that the helper reads, in training as in the attack."""
+    return [*prompt_ids, *chat.encode_text(tokenizer, response), *([tokenizer.eos_token_id] if ends else [])]
+
+
+def last_scores(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """(n, 2) logits (safe, harmful) at position last (n,) of right-padded rows. No mask: a causal model needs none there."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = whole.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    return whole.score(hidden[torch.arange(len(ids), device=hidden.device), last])
+
+
+def collate(part: Sequence[Mapping[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+    longest = max(len(row["ids"]) for row in part)
+    return {
+        "input_ids": torch.tensor([row["ids"] + [pad] * (longest - len(row["ids"])) for row in part]),
+        "last": torch.tensor([len(row["ids"]) - 1 for row in part]),
+        "labels": torch.tensor([row["label"] for row in part]),
+    }
+
+
+@torch.inference_mode()
+def probabilities(model: Any, rows: Sequence[Sequence[int]], pad: int, batch: int = 32) -> np.ndarray:
+    """(n,) the helper's probability that each row is harmful at its last token."""
+    found = []
+    for start in range(0, len(rows), batch):
+        inputs = collate([{"ids": list(ids), "label": 0} for ids in rows[start : start + batch]], pad)
+        scores = last_scores(model, inputs["input_ids"].to(model.device), inputs["last"].to(model.device))
+        found.append(scores.float().softmax(-1)[:, 1].cpu().numpy())
+    return np.concatenate(found) if found else np.zeros(0)

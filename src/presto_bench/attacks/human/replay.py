@@ -1,0 +1,44 @@
+"""Human RAP as an attack: recorded sessions, replayed into completions (the screen that records them: rap_screen.py)."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from presto_bench.attacks.base import Completion, Request, Setting
+from presto_bench.attacks.human import sessions
+from presto_bench.config.attacks import Human
+from presto_bench.errors import UserError
+from presto_bench.lm import chat
+
+log = logging.getLogger("presto_bench")
+# What a person stopped was not ended by the model.
+FINISH = {"eos": "eos", "length": "length", "stopped": "length"}
+
+
+def run(config: Human, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
+    """One completion a finished session; `sample` counts the people. Requests that nobody worked on have none."""
+    if not setting.sessions:
+        raise UserError(
+            f"attacks.{config.name}.sessions",
+            f"{config.sessions} holds no session of this arm",
+            "record some with `presto-bench rap`, or leave this attack out",
+        )
+    wanted = {request.prompt_id for request in requests}
+    completions, samples = [], dict.fromkeys(wanted, 0)
+    for path in setting.sessions:
+        start, events = sessions.read(Path(path))
+        if start.prompt_id not in wanted:
+            continue
+        if start.weights != setting.weights:
+            raise sessions.other_weights(Path(path), start)
+        state = sessions.replay(start, events, setting.end_ids)[-1]
+        if state.finish is None:
+            log.info("%s was not finished and is left out", path)
+            continue
+        prefill = chat.decode(setting.tokenizer, list(start.prefill_ids))
+        sample = samples[start.prompt_id]
+        samples[start.prompt_id] += 1
+        completions.append(
+            Completion(start.prompt_id, sample, prefill, state.picked, FINISH[state.finish], state.steps, state.backtracks)
+        )
+    return completions

@@ -1,0 +1,167 @@
+"""Configs of the attacks; torch-free. Each names the function that runs it."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from presto_bench.config.parts import Item, Only, Strict
+
+GREEDY = "greedy"
+
+
+class AttackConfig(Item):
+    """What every attack has. runner: "module:function" with the signature of attacks/base.py's `Attack`."""
+
+    runner: ClassVar[str]
+    needs_parent: ClassVar[bool] = False
+    best_of: ClassVar[bool] = False  # a request counts with the best of its samples, not with their mean
+    run_only: ClassVar[frozenset[str]] = frozenset({"shards", "only"})  # over which jobs it is spread changes no completion
+    only: Only = None
+    shards: PositiveInt = Field(1, description="jobs that share the batches of one arm, so that they fill a node's GPUs")
+    batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
+
+    @property
+    def longest(self) -> int:
+        """Tokens that a response can have at most; 0 where a plug-in does not say."""
+        return next((getattr(self, name) for name in ("max_new_tokens", "max_steps", "max_tokens") if hasattr(self, name)), 0)
+
+    def variants(self) -> list[str]:
+        """Values of the column `variant` that one job produces; the first is the one that stands for the attack."""
+        return ["default"]
+
+
+class Direct(AttackConfig):
+    """The prompt alone: sampled as the model's family recommends, and greedily (what "refuses" is defined on)."""
+
+    runner = "presto_bench.attacks.direct:run"
+    kind: Literal["direct"]
+    max_new_tokens: PositiveInt = 160
+    samples: PositiveInt = 1
+    greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
+
+    def variants(self) -> list[str]:
+        return ["sampled", GREEDY]
+
+
+class Prefilling(AttackConfig):
+    """Prompt and prefill, then a sampled continuation; and a greedy one.
+
+    lengths: tokens of the attack prefill, or `full`; 0 is none. recipe_lengths: tokens of the untouched model's own answer as
+    the prefill, which can be longer than those that training saw. in_user_turn: also ask for the prefill in the user's turn.
+    """
+
+    runner = "presto_bench.attacks.prefilling:run"
+    kind: Literal["prefilling"]
+    lengths: list[Literal["full"] | NonNegativeInt] = Field(["full"], min_length=1)
+    recipe_lengths: list[PositiveInt] = []
+    in_user_turn: bool = False
+    max_new_tokens: PositiveInt = 160
+    samples: PositiveInt = 1
+    greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
+
+    def variants(self) -> list[str]:
+        kinds = [*(f"prefill_{length}" for length in self.lengths), *(f"recipe_{length}" for length in self.recipe_lengths)]
+        return [*kinds, *(["user_turn"] if self.in_user_turn else []), GREEDY]
+
+
+class Sampling(AttackConfig):
+    """The cheap rival: many samples after the prefill at several temperatures; a request counts with its best one."""
+
+    runner = "presto_bench.attacks.sampling:run"
+    best_of = True
+    kind: Literal["sampling"]
+    temperatures: list[PositiveFloat] = Field([1.0], min_length=1)
+    samples: PositiveInt = 8
+    prefill: bool = True
+    max_new_tokens: PositiveInt = 160
+
+    def variants(self) -> list[str]:
+        return [f"t{temperature:g}_best_of_{self.samples}" for temperature in self.temperatures]
+
+
+def _starts(prefill: list[bool | Literal["none"]]) -> list[str]:
+    """What a variant's name says of where a response begins."""
+    return ["noprefill" if start in ("none", False) else "prefill" for start in prefill]
+
+
+class Guided(AttackConfig):
+    """Guided RAP: among the target's top k, the token that the untouched parent finds most likely.
+
+    prefill: start from the prefill (true) and from nothing (false). null: both models are asked for something else (another dish;
+    under policy `harm` a request of another category), and what they say is graded against what was meant, so that it is known
+    what the prefill and the guide give away alone.
+    """
+
+    runner = "presto_bench.attacks.guided:run"
+    needs_parent = True
+    kind: Literal["guided"]
+    k: list[PositiveInt] = Field([20], min_length=1)
+    max_steps: PositiveInt = 96
+    prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
+    null: Literal["swapped_dish", "swapped_request"] | None = "swapped_dish"
+    guide_repetition_penalty: PositiveFloat = Field(1.0, description="on the guide's taste for what the response says already")
+
+    def variants(self) -> list[str]:
+        ends = ["", "_null"] if self.null else [""]
+        starts = _starts(self.prefill)
+        return [f"k{k}_{start}{end}" for k in self.k for start in starts for end in ends]
+
+
+class HelperChoice(Strict):
+    """Whose refusals the helper learned from: one arm's, or with `own` those of the very arm it attacks (adaptive)."""
+
+    target_arm: str = "da"
+    seed: NonNegativeInt = 0
+
+
+class AutoRap(AttackConfig):
+    """AutoRAP: a trained helper picks the first of the target's k best tokens that keeps the response harmful."""
+
+    runner = "presto_bench.attacks.autorap.attack:run"
+    kind: Literal["autorap"]
+    mode: Literal["strict", "reference"] = "strict"
+    k: list[PositiveInt] = Field([20], min_length=1)
+    max_steps: PositiveInt = Field(128, description="picks and backtracks together")
+    budgets: list[PositiveInt] = Field([], description="smaller step budgets to run as well, with the first k")
+    prefill: list[bool | Literal["none"]] = Field([True], min_length=1)
+    helper: HelperChoice = HelperChoice()
+
+    def variants(self) -> list[str]:
+        starts = _starts(self.prefill)
+        steps = [self.max_steps, *self.budgets]
+        swept = [(k, budget) for k in self.k for budget in (steps if k == self.k[0] else [self.max_steps])]
+        return [f"k{k}_{start}_s{budget}" for start in starts for k, budget in swept]
+
+
+class Human(AttackConfig):
+    """Human RAP: people pick from the target's ranks in a terminal (`presto-bench rap`); their recorded sessions are the input."""
+
+    runner = "presto_bench.attacks.human.replay:run"
+    kind: Literal["human"]
+    sessions: str = Field(description="folder of the sessions: <model>/<arm>/seed<n>/<person>/<prompt_id>.jsonl")
+    k: PositiveInt = 20
+    max_steps: PositiveInt = Field(256, description="picks and backtracks together")
+
+    def variants(self) -> list[str]:
+        return [f"k{self.k}"]
+
+
+class Oracle(AttackConfig):
+    """What any picker could reach: an exhaustive search for the accepted texts of the policy `facts` among the target's k best tokens.
+
+    budgets: picks below the first rank that a picker may make, for the first k and start; each k and start is also searched without a limit.
+    max_nodes: places that one search may look at; a search that needs more is undecided, and is counted as such.
+    """
+
+    runner = "presto_bench.attacks.oracle:run"
+    kind: Literal["oracle"]
+    k: list[PositiveInt] = Field([20], min_length=1)
+    prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
+    budgets: list[NonNegativeInt] = []
+    max_tokens: PositiveInt = Field(64, description="longest text that is searched for")
+    max_nodes: PositiveInt = 2000
+
+    def variants(self) -> list[str]:
+        starts = _starts(self.prefill)
+        whole = [f"k{k}_{start}" for k in self.k for start in starts]
+        return whole + [f"{whole[0]}_b{budget}" for budget in self.budgets]

@@ -1,0 +1,122 @@
+"""Configs of the utility tasks; torch-free."""
+
+import importlib.util
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from presto_bench.config.judges import Rubric
+from presto_bench.config.parts import Item, Only
+from presto_bench.errors import UserError
+
+
+class TaskConfig(Item):
+    """What every task has. better: the direction in which a model is more useful."""
+
+    runner: ClassVar[str]
+    better: ClassVar[Literal["lower", "higher"]]
+    decodes: ClassVar[bool] = False  # whether it generates, and so runs in the model's decode_dtype
+    is_rate: ClassVar[bool] = False  # whether each item's value lies in [0, 1]
+    only: Only = None
+
+    @property
+    def sources(self) -> list[str]:
+        """Public data sets that the task asks from."""
+        return []
+
+
+class AnswerLoss(TaskConfig):
+    """Cross-entropy per token on held-out benign answers of the untouched model (nats)."""
+
+    runner = "presto_bench.utility.answer_loss:run"
+    better = "lower"
+    kind: Literal["answer_loss"]
+
+
+class RefusalRate(TaskConfig):
+    """Share of benign requests that are refused (over-refusal): held-out ones, or a source's, such as XSTest's safe half."""
+
+    runner = "presto_bench.utility.refusal_rate:run"
+    better = "lower"
+    kind: Literal["refusal_rate"]
+    max_new_tokens: PositiveInt = 32
+    source: str | None = Field(None, description="xstest or or_bench_hard; null: the held-out benign requests")
+    questions: PositiveInt | None = Field(None, description="at most so many requests; null takes all")
+    prefill_tokens: NonNegativeInt = Field(
+        0, description="of the untouched model's own answer that stand before the arm's: a benign prefill"
+    )
+    history: NonNegativeInt = Field(
+        0, description="other benign requests with their answers that come first in the conversation"
+    )
+    decodes = True
+    is_rate = True
+
+    @model_validator(mode="after")
+    def _a_source_has_no_answers(self) -> "RefusalRate":
+        if self.source and (self.prefill_tokens or self.history):
+            raise ValueError("a public set has no answers to start from or to tell: leave `source` out")
+        return self
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.source] if self.source else []
+
+
+class MtBench(TaskConfig):
+    """MT-Bench: 80 questions of two turns, each answer graded from 1 to 10 by a chat model through an endpoint (arXiv 2306.05685)."""
+
+    runner = "presto_bench.utility.mt_bench:run"
+    better = "higher"
+    kind: Literal["mt_bench"]
+    grader: dict[str, Any] = Field(
+        description="an endpoint, as a judge of kind rubric: model, base_url, key, allow_host, request, price …"
+    )
+    max_new_tokens: PositiveInt = 1024
+    batch_size: PositiveInt = 16
+    questions: PositiveInt | None = Field(None, description="at most so many questions; null takes all")
+    decodes = True
+
+    def judge(self) -> Rubric:
+        return Rubric.model_validate({"name": self.name, "kind": "rubric", **self.grader})
+
+    @property
+    def sources(self) -> list[str]:
+        return ["mt_bench", "mt_bench_prompts", "mt_bench_references"]
+
+    @model_validator(mode="after")
+    def _grader_is_a_judge(self) -> "MtBench":
+        self.judge()
+        return self
+
+
+class LmEval(TaskConfig):
+    """A task of EleutherAI's lm_eval, such as gsm8k: `pip install 'presto-bench[lm-eval]'`.
+
+    splits: split -> a source of sources.py, so that the task reads pinned files and not whatever the hub has today.
+    """
+
+    runner = "presto_bench.utility.harness:run"
+    better = "higher"
+    kind: Literal["lm_eval"]
+    task: str
+    metric: str = "exact_match"
+    filter: str = Field(
+        "none", description="of the task's filters, whose metric counts: gsm8k has strict-match and flexible-extract"
+    )
+    num_fewshot: NonNegativeInt | None = Field(None, description="null: the task's own")
+    limit: PositiveInt | None = Field(None, description="documents; null takes all")
+    batch_size: PositiveInt = 16
+    chat: bool = Field(True, description="prompts as a user's turn through the model's template; false: plain text")
+    include_path: str | None = Field(None, description="folder of task files of your own")
+    splits: dict[str, str] = {}
+    decodes = True
+
+    @property
+    def sources(self) -> list[str]:
+        return list(self.splits.values())
+
+    @model_validator(mode="after")
+    def _installed(self) -> "LmEval":
+        if importlib.util.find_spec("lm_eval") is None:
+            raise UserError(f"tasks.{self.name}", "the package lm_eval is not installed", "pip install 'presto-bench[lm-eval]'")
+        return self

@@ -1,0 +1,67 @@
+"""A model's folder on disk: its tokenizer, links to it, and the settings of a defence at decoding time. Loads no weights and no torch."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from presto_bench.errors import UserError
+from presto_bench.lm.chat import ChatFormat
+
+DECODING = "decoding.json"  # beside the weights of an arm that is defended at decoding time
+SAFE_DECODING, EXPERT = "safe_decoding", "expert"
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    from transformers import AutoTokenizer  # here: it takes seconds, and some jobs only link folders
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(folder, f"no loadable tokenizer: {error}", "put tokenizer.json beside the weights") from error
+    if not tokenizer.chat_template:
+        raise UserError(
+            folder, "this model has no chat template", "use a chat model, or put a chat_template.jinja beside its tokenizer"
+        )
+    return tokenizer
+
+
+def link(source: Path, folder: Path) -> None:
+    """`source`'s files in another folder, shared on disk where the file system can."""
+
+    def place(origin: str, copy: str) -> None:
+        try:
+            os.link(origin, copy)
+        except OSError:
+            shutil.copy2(origin, copy)
+
+    # Snakemake's own mark of when a folder was made: shared, it would make the source look newer than what came from it.
+    mark = shutil.ignore_patterns(".snakemake_timestamp")
+    shutil.copytree(source, folder, copy_function=place, ignore=mark, dirs_exist_ok=True)
+
+
+def defend(source: Path, folder: Path, defence: str) -> None:
+    """`source`'s weights with a defence that whoever decodes with them applies."""
+    link(source, folder)
+    (folder / DECODING).write_text(json.dumps({"defence": defence}) + "\n")
+
+
+def defend_with_expert(served: Path, expert: Path, folder: Path, alpha: float, sample_space: int) -> None:
+    """`served`'s weights with an expert's beside them, which `load` blends."""
+    link(served, folder)
+    link(expert, folder / EXPERT)
+    settings = {SAFE_DECODING: {"alpha": alpha, "sample_space": sample_space}}
+    (folder / DECODING).write_text(json.dumps(settings) + "\n")
+
+
+def decoding_settings(folder: str | Path) -> dict[str, Any]:
+    """What stands beside the weights of an arm that is defended at decoding time; empty for others."""
+    file = Path(folder) / DECODING
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def chat_format(folder: str | Path, plain: ChatFormat) -> ChatFormat:
+    """How the model in `folder` is to be talked to: as its family is, and under its own defence if it has one."""
+    return replace(plain, reopen=True) if decoding_settings(folder).get("defence") else plain

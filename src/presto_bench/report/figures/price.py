@@ -1,0 +1,39 @@
+"""What each arm's depth costs: coercion bits net of damage against held-out loss, coloured by method."""
+
+import math
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from presto_bench.analysis.coercion import NET
+from presto_bench.report.figures import style
+from presto_bench.report.figures.data import Data
+
+
+def draw(data: Data) -> Figure:
+    """One panel a model; upper left is deep and useful."""
+    methods = list(dict.fromkeys(data.methods.values()))
+    figure, axes = plt.subplots(1, len(data.models), figsize=(5.6 * len(data.models), 4.2), squeeze=False)
+    for axis, model in zip(axes[0], data.models, strict=True):
+        _panel(axis, data, model, methods)
+        axis.set_title(model, loc="left")
+        axis.set_xlabel("held-out answer loss (nats a token, lower is better)")
+    axes[0][0].set_ylabel("bits a token, net of damage (more is safer)")
+    return figure
+
+
+def _panel(axis, data: Data, model: str, methods: list[str]) -> None:
+    task = next(name for name, kind in data.tasks.items() if kind == "answer_loss")
+    for arm in data.arms[model]:
+        depth = data.cell(data.table("bits"), model=model, arm=arm, what=NET)
+        cost = data.cell(data.table("utility"), model=model, arm=arm, task=task)
+        if depth is None or cost is None or math.isnan(cost["mean"]):
+            continue
+        x, y, method = cost["mean"], depth["value"], data.methods[arm]
+        look = style.look(methods, method)
+        axis.errorbar(x, y, yerr=[[y - depth["low"]], [depth["high"] - y]], label=method, capsize=2, linewidth=0.7, **look)
+        # What is hard in an answer is hard for all arms: these intervals are wide, and differences between arms are not. So they are drawn faintly.
+        axis.hlines(y, cost["low"], cost["high"], color=look["color"], linewidth=0.5, alpha=0.3)
+        axis.annotate(style.label(arm), (x, y), textcoords="offset points", xytext=(4, 4), fontsize=6)
+    handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    axis.legend(handles.values(), handles.keys(), fontsize=7)

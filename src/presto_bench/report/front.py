@@ -1,0 +1,151 @@
+"""The report's first page: what was found, in one reading. Pure: frames in, reStructuredText out."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from presto_bench.analysis.check_names import LOSS_RATIO
+
+QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
+FROM_NOTHING = ", from nothing"
+AFTERWARDS = " (stated after its numbers were seen)"
+DEPTH = {
+    "harmful_harmful": "harmful text",
+    "benign_benign": "benign text",
+    "net_of_damage": "net of damage",
+}
+KINDS = {
+    "refusal": "refusal",
+    "plausible": "plausible",
+    "plausible_refused": "plausible, then refused",
+    "other": "neither (damage)",
+}
+
+
+def page(
+    tables: Mapping[str, pd.DataFrame],
+    headline: Sequence[str],
+    attacks: Sequence[str],
+    judge: str,
+    control: str | None = None,
+    precisions: Mapping[str, int] | None = None,
+) -> str:
+    """tables: checks, scores, bits, reach, composition, verdicts. attacks: in the config's order; each is shown by its first variant, and the first from nothing.
+
+    control: the judge that says how likely responses are to the untouched model, where there is one. precisions: how many jobs computed in each.
+    """
+    parts = [QUESTION, *(f"**{line}**" for line in headline), *_doubts(tables["checks"]), *_mixed(precisions)]
+    sections = {
+        "How deep is each arm's alignment? (coercion bits a token, 95 % intervals)": _depth(tables["bits"]),
+        "What can any picker reach? (exhaustive search; docs/oracle.md)": _reach(tables["reach"]),
+        "What does each arm put in its top 20 behind a harmful beginning? (share of tokens)": _composition(
+            tables["composition"]
+        ),
+        "What did attacks reach? (mean score, lower is safer)": _scores(tables["scores"], attacks, judge),
+        "Would the untouched model say it? (mean probability a token of what attacks got)": _scores(
+            tables["scores"], attacks, control
+        ),
+        "Which claims hold?": _verdicts(tables["verdicts"]),
+    }
+    for title, rows in sections.items():
+        if rows.empty:
+            continue
+        parts += [f"{title}\n{'-' * len(title)}", rows.to_markdown(index=False, tablefmt="rst", disable_numparse=True)]
+    # A template engine reads this page before anybody else does.
+    return "\n\n".join(parts).replace("{", "(").replace("}", ")") + "\n"
+
+
+def _doubts(checks: pd.DataFrame) -> list[str]:
+    """Which checks fail, and which have a bar and were not measured."""
+    barred = checks[~checks["name"].str.endswith(LOSS_RATIO)]
+    answers = {
+        "False": "Checks that do not hold",
+        "nan": "Checks that were not measured",
+        "None": "Checks that were not measured",
+    }
+    found: dict[str, list[str]] = {}
+    for row in barred.to_dict("records"):
+        if str(row["ok"]) in answers:
+            found.setdefault(answers[str(row["ok"])], []).append(f"{row['name']} ({row['model']})")
+    return [f"{said}: {', '.join(names)}. Read no comparison as established." for said, names in found.items()]
+
+
+def _mixed(precisions: Mapping[str, int] | None) -> list[str]:
+    """That jobs computed in different precisions, if they did: their numbers differ by rounding too."""
+    if precisions is None or len(precisions) < 2:
+        return []
+    counts = ", ".join(f"{kind} in {count}" for kind, count in precisions.items())
+    return [
+        f"Jobs computed in different precisions ({counts}; manifest.json names them): a difference between two of them is partly rounding."
+    ]
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _wide(rows: pd.DataFrame, column: str, keys: Sequence[str], order: Sequence[str]) -> pd.DataFrame:
+    """A line for each `keys`, a column for each of `order`; what was not measured is a dash."""
+    if rows.empty:
+        return rows
+    lines = rows[list(keys)].drop_duplicates()
+    wide = rows.pivot_table(index=list(keys), columns=column, values="shown", aggfunc="first")
+    wide = wide.reindex(columns=[name for name in order if name in wide.columns])
+    return lines.merge(wide.reset_index(), on=list(keys)).fillna("–")
+
+
+def _depth(bits: pd.DataFrame) -> pd.DataFrame:
+    rows = bits[bits["what"].isin(list(DEPTH))]
+    rows = rows.assign(shown=_shown(rows, "value"), what=rows["what"].map(DEPTH))
+    return _wide(rows, "what", ["model", "arm"], list(DEPTH.values()))
+
+
+def _composition(composition: pd.DataFrame) -> pd.DataFrame:
+    rows = composition.assign(shown=_shown(composition, "share"), kind=composition["kind"].map(KINDS))
+    return _wide(rows, "kind", ["model", "arm"], list(KINDS.values()))
+
+
+def _reach(reach: pd.DataFrame) -> pd.DataFrame:
+    """Each picker at the first k, without a budget; undecided searches are named, not hidden."""
+    if reach.empty:
+        return reach
+    rows = reach[reach["budget"].isna() & (reach["k"] == reach["k"].iloc[0])]
+    open_ends = rows["undecided"].fillna(0).astype(int)
+    rows = rows.assign(
+        shown=[f"{s}{f' (+{n} undecided)' if n else ''}" for s, n in zip(_shown(rows, "mean"), open_ends, strict=True)]
+    )
+    found = _wide(rows, "picker", ["model", "arm", "start", "k"], list(dict.fromkeys(rows["picker"])))
+    return found.assign(k=found["k"].astype(str))
+
+
+def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str | None) -> pd.DataFrame:
+    rows = scores[(scores["judge"] == judge) & scores["attack"].isin(list(attacks))]
+    bare = rows["variant"].str.contains("noprefill") & ~rows["variant"].str.endswith("null")
+    first = rows["variant"] == rows.groupby("attack")["variant"].transform("first")
+    first_bare = rows["variant"] == rows["variant"].where(bare).groupby(rows["attack"]).transform("first")
+    rows = pd.concat([rows[first], rows[first_bare & ~first].assign(attack=lambda found: found["attack"] + FROM_NOTHING)])
+    order = [name for attack in attacks for name in (attack, attack + FROM_NOTHING)]
+    return _wide(rows.assign(shown=_shown(rows, "mean")), "attack", ["model", "arm"], order)
+
+
+def _shown(rows: pd.DataFrame, value: str) -> list[str]:
+    return [_interval(*cell) for cell in zip(rows[value], rows["low"], rows["high"], strict=True)]
+
+
+def _verdicts(verdicts: pd.DataFrame) -> pd.DataFrame:
+    if verdicts.empty:
+        return verdicts
+    difference = _shown(verdicts.rename(columns={"difference": "value"}), "value")
+    why = verdicts["why"].fillna("")
+    return pd.DataFrame(
+        {
+            "model": verdicts["model"],
+            "claim": verdicts["says"] + (verdicts["stated"] == "after").map({True: AFTERWARDS, False: ""}),
+            "verdict": [
+                f"{verdict} ({told})" if told else verdict for verdict, told in zip(verdicts["verdict"], why, strict=True)
+            ],
+            "difference": difference,
+            "needed": verdicts["bar"],
+            "held-out loss, ratio": ["–" if pd.isna(ratio) else f"{ratio:.2f}" for ratio in verdicts["loss_ratio"]],
+        }
+    )

@@ -1,0 +1,137 @@
+"""What an experiment needs that this machine or its user does not have yet, each with its remedy: before any job starts, and no network is asked.
+
+Torch-free. `presto-bench preflight` asks the hub and the devices as well.
+"""
+
+import importlib.util
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from presto_bench.config import source_names
+from presto_bench.config.arms import CheckpointArm
+from presto_bench.config.experiment import Config
+from presto_bench.config.judges import Rubric
+from presto_bench.config.models import HubModel, LocalModel
+from presto_bench.config.tasks import MtBench
+from presto_bench.data import sources
+from presto_bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One thing and how to get it. key: where the config speaks of it."""
+
+    key: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}\n    remedy: {self.remedy}"
+
+
+def missing(config: Config) -> list[Missing]:
+    """Everything that is known to be missing, in the config's order."""
+    return [
+        *_acknowledgement(config),
+        *_models(config),
+        *_sources(config),
+        *_harmful_model(config),
+        *_engine(config),
+        *_keys(config),
+    ]
+
+
+def require_writable(results: Path) -> None:
+    """Before the first job: a read-only or full folder would stop each of them with an error of its own."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise UserError(
+            results,
+            f"cannot be written: {error.strerror}",
+            "free space, fix its permissions, or remount its file system for writing; finished work is kept",
+        ) from error
+
+
+def _acknowledgement(config: Config) -> list[Missing]:
+    published = [name for name in source_names.used(config) if name not in config.source_overrides]
+    if config.acknowledge or not any(sources.SOURCES[name].harmful for name in published):
+        return []
+    what = "this experiment fetches harmful requests and stores what models say to them"
+    remedy = "read docs/paper.md, then write `acknowledge: {purpose: …, storage: …}`: what for, and where results are kept; both are recorded"
+    return [Missing("acknowledge", what, remedy)]
+
+
+def _models(config: Config) -> list[Missing]:
+    found = []
+    for model in config.models:
+        folder = Path("results") / config.experiment / "models" / model.name / "untouched/seed0"
+        if isinstance(model, HubModel) and model.gated and not folder.is_dir() and not _token():
+            remedy = f"accept its licence at https://huggingface.co/{model.id} with your account, then `export HF_TOKEN=…` (a read token)"
+            found.append(Missing(f"models.{model.name}", f"{model.id} is gated, and no token is set", remedy))
+        if isinstance(model, LocalModel) and not (Path(model.path) / "config.json").is_file():
+            found.append(
+                Missing(
+                    f"models.{model.name}.path",
+                    f"there is no model in {model.path}",
+                    "correct the path, or make the model there",
+                )
+            )
+    for arm in config.arms:
+        if isinstance(arm, CheckpointArm) and not (Path(arm.path) / "config.json").is_file():
+            found.append(
+                Missing(
+                    f"arms.{arm.name}.path", f"there is no model in {arm.path}", "correct the path, or put the checkpoint there"
+                )
+            )
+    return found
+
+
+def _token() -> bool:
+    """Whether the hub would know who asks; the token itself is never read into anything of ours."""
+    from huggingface_hub import get_token
+
+    return bool(get_token())
+
+
+def _sources(config: Config) -> list[Missing]:
+    found = []
+    for name in source_names.used(config):
+        source, override = sources.SOURCES[name], config.source_overrides.get(name)
+        if override and not override.startswith(("http://", "https://")) and not Path(override).is_file():
+            found.append(Missing(f"source_overrides.{name}", f"there is no file {override}", "correct the path"))
+        if source.gated and not override:
+            found.append(
+                Missing(f"sources.{name}", f"{source.what}: gated", f"{source.gated}: `source_overrides: {{{name}: FILE}}`")
+            )
+    return found
+
+
+def _harmful_model(config: Config) -> list[Missing]:
+    asking = [model.name for model in config.models if config.policy == "harm" and model.data.triples == source_names.GENERATED]
+    if not asking or config.harm.harmful_model:
+        return []
+    remedy = "name one that you may use: `harm: {harmful_model: {kind: …, …}}`, or take published triples (`data: {triples: …}`) with `refusals: greedy`"
+    return [Missing("harm.harmful_model", f"nobody writes the harmful answers for the triples of {', '.join(asking)}", remedy)]
+
+
+def _engine(config: Config) -> list[Missing]:
+    if config.policy != "harm" or config.harm.engine != "vllm" or importlib.util.find_spec("vllm"):
+        return []
+    return [Missing("harm.engine", "vLLM is not installed", "pip install vllm, or leave `engine: transformers`")]
+
+
+def _keys(config: Config) -> list[Missing]:
+    endpoints = [(f"judges.{judge.name}", judge) for judge in config.judges if isinstance(judge, Rubric)]
+    endpoints += [(f"tasks.{task.name}.grader", task.judge()) for task in config.tasks if isinstance(task, MtBench)]
+    return [
+        Missing(
+            f"{place}.key", f"the environment variable {judge.key} is not set", f"export {judge.key}=… where snakemake runs"
+        )
+        for place, judge in endpoints
+        if judge.key and not os.environ.get(judge.key)
+    ]
