@@ -64,6 +64,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry src
 	$(BIN)/snakemake --lint
 
 format: $(INSTALLED)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 def config(models: int) -> dict:
     """models x 8 arms x 5 seeds x 6 attacks x 3 judges."""
-    raw = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    raw = yaml.safe_load((ROOT / "tests/config/tiny.yaml").read_text())
     arm = raw["arms"][1]
     attacks = [
         {"name": f"guided{i}", "kind": "guided", "k": [2 + i], "max_steps": 24, "prefill": [True], "null": None}

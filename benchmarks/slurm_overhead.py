@@ -1,6 +1,6 @@
 """What Slurm and Snakemake add to a run's jobs: wall time of a run with one job at a time, less the jobs' own times, by job.
 
-snakemake --profile slurm --jobs 1 --configfile config/ci.yaml 2>&1 | tee run.log
+snakemake --profile slurm --jobs 1 --configfile tests/config/ci.yaml 2>&1 | tee run.log
 python benchmarks/slurm_overhead.py results/ci run.log
 """
 

@@ -44,7 +44,7 @@ def say(name: str, value: float, unit: str, on: dict[str, object]) -> None:
 def job_starts() -> None:
     """Seconds from the process that Snakemake starts for a script to the call of its stage: as the jobs' own logs say."""
     with tempfile.TemporaryDirectory() as folder:
-        raw = yaml.safe_load((ROOT / "config/ci.yaml").read_text())
+        raw = yaml.safe_load((ROOT / "tests/config/ci.yaml").read_text())
         raw["standin"] |= {"dishes": {"train": 1, "dev": 1, "test": 1}, "benign": {"train": 1, "dev": 1, "test": 1}}
         raw["standin"]["answers"] |= {"max_new_tokens": 1, "min_score": 0.0}
         path = Path(folder) / "start.yaml"

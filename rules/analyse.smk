@@ -43,7 +43,7 @@ rule prefill_alone:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=resource("mem_mb", FIRST_MODEL),
+        **of_model(FIRST_MODEL, only=("mem_mb",)),
     params:
         spec=spec(models=model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=judge_spec(DEFAULT_JUDGE)),
         code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
@@ -69,7 +69,7 @@ rule judge_agreement:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=resource("mem_mb", FIRST_MODEL),
+        **of_model(FIRST_MODEL, only=("mem_mb",)),
     params:
         spec=lambda w: spec(models=model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=judge_spec(LABELLED_JUDGE)),
         code=lambda w: code("judge_check", CONFIG.item("judges", LABELLED_JUDGE)),

@@ -18,10 +18,7 @@ rule attack_arm:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy, models=model_spec(w.model, "chat", "sampling", "decode_dtype"), attacks=attack_spec(w.attack)
@@ -31,9 +28,7 @@ rule attack_arm:
         "../workflow/scripts/attack.py"
 
 
-rule attack_shard:
-    input:
-        unpack(attack_inputs),
+use rule attack_arm as attack_shard with:
     output:
         completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.shards/{{shard}}of{{shards}}.parquet",
         manifest=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.shards/{{shard}}of{{shards}}.manifest.json",
@@ -43,21 +38,6 @@ rule attack_shard:
         f"{RESULTS}/benchmarks/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.{{shard}}of{{shards}}.tsv"
     wildcard_constraints:
         attack=one_of(sharded_attacks()),
-    conda:
-        "../envs/model.yaml"
-    threads: 2
-    resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
-    params:
-        spec=lambda w: spec(
-            policy=CONFIG.policy, models=model_spec(w.model, "chat", "sampling", "decode_dtype"), attacks=attack_spec(w.attack)
-        ),
-        code=lambda w: code("attack", CONFIG.item("attacks", w.attack)),
-    script:
-        "../workflow/scripts/attack.py"
 
 
 rule merge_shards:
@@ -106,10 +86,7 @@ rule helper:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy, models=model_spec(w.model, "chat", "dtype", "decode_dtype"), helper=CONFIG.helper
@@ -137,10 +114,7 @@ rule composition:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
@@ -173,10 +147,7 @@ rule candidates:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(policy=CONFIG.policy, models=model_spec(w.model, "chat", "decode_dtype")),
         code=code("candidates"),
@@ -204,10 +175,7 @@ rule ranks:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(policy=CONFIG.policy, models=model_spec(w.model, "chat", "dtype")),
         code=code("ranks"),
@@ -233,10 +201,7 @@ rule causal:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
@@ -265,10 +230,7 @@ rule utility:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy, models=model_spec(w.model, "chat", task_dtype(w.task)), tasks=task_spec(w.task)

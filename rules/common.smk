@@ -13,13 +13,14 @@ from presto_bench.config import source_names
 from presto_bench.data import sources
 from presto_bench.errors import UserError
 from presto_bench.report import methods as methods_of
-from presto_bench.runs import access, closing, cluster, pilot
+from presto_bench.runs import access, closing, cluster, layout, pilot
 from snakemake.exceptions import WorkflowError
 
 try:
     if "pilot" in config:  # --config pilot=MODEL: a small run of a large experiment
         config.update(pilot.cut(config, config.pop("pilot")))
     CONFIG = typed.load(config, "config")
+    layout.require_current(Path("results") / CONFIG.experiment)
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -53,6 +54,7 @@ def require_all():
     """Before the first job: what is missing, and whether results can be written. A dry run only names the former, beside its jobs."""
     try:
         access.require_writable(Path(RESULTS))
+        layout.stamp(Path(RESULTS))
     except UserError as error:
         raise WorkflowError(str(error))
     if not MISSING:
@@ -173,6 +175,10 @@ def arm_spec(name, without=frozenset()):
     return CONFIG.item("arms", name).model_dump(mode="json", exclude=RUN_ONLY | without)
 
 
+MACHINE = ("gpu", "gres", "mem_mb", "runtime")  # what jobs ask of a machine
+SETTINGS = ("save_every", "report_to")  # of a training, what changes no result
+
+
 def training_resources(training, model):
     """What a training asks for - resources of its model, a GPU a process, and the settings that change no result."""
     gpus = max(model.resources.gpu, training.launch.processes) if model.resources.gpu else 0
@@ -202,22 +208,25 @@ def growing(name, value, attempt):
     return value * attempt if name in GROWING else value
 
 
-def training_resource(name):
-    def of(wildcards, attempt):
-        found = training_resources(CONFIG.item("arms", wildcards.arm), CONFIG.item("models", wildcards.model))
-        return growing(name, found[name], attempt)
-
-    return of
+def of_training():
+    """What the training of an arm asks for."""
+    return _of_trainings(lambda wildcards: CONFIG.item("arms", wildcards.arm))
 
 
-def standin_resource(training, name):
+def of_standin(training):
     """What a training of a stand-in's own asks for - `alignment` or `teaching`."""
+    return _of_trainings(lambda wildcards: getattr(CONFIG.standin, training))
 
-    def of(wildcards, attempt):
-        found = training_resources(getattr(CONFIG.standin, training), CONFIG.item("models", wildcards.model))
-        return growing(name, found[name], attempt)
 
-    return of
+def _of_trainings(training_of):
+    def one(name):
+        def of(wildcards, attempt):
+            found = training_resources(training_of(wildcards), CONFIG.item("models", wildcards.model))
+            return growing(name, found[name], attempt)
+
+        return of
+
+    return {name: one(name) for name in (*SETTINGS, *MACHINE)}
 
 
 def arms_of_kind(cls):
@@ -243,8 +252,13 @@ def base(wildcards):
     return f"{RESULTS}/models/{wildcards.model}/base/seed0"
 
 
-def resource(name, model=None):
-    """A model's own resource, for a rule's `resources:`; more of it with each attempt where want of it kills jobs."""
+def of_model(model=None, only=MACHINE):
+    """What a rule's job asks of the machine: its model's own resources, or those of the model that is named."""
+    return {name: _resource(name, model) for name in only}
+
+
+def _resource(name, model):
+    """More with each attempt, where want of it kills jobs."""
 
     def of(wildcards, attempt):
         asked = CONFIG.item("models", model or wildcards.model).resources
@@ -302,9 +316,10 @@ def helper_folder(wildcards, helper):
 
 def sources_of(kind):
     """Files of the sources that all models together have for `triples` or `anchors`, those of the policy where a model makes its own."""
-    made = {"triples": (source_names.GENERATED, CONFIG.harm.safety_prompts), "anchors": (typed.OWN, CONFIG.harm.anchor_prompts)}[
-        kind
-    ]
+    made = {
+        "triples": (source_names.GENERATED, CONFIG.harm.safety_prompts),
+        "anchors": (typed.OWN, CONFIG.harm.anchor_prompts),
+    }[kind]
     names = {getattr(model.data, kind) for model in CONFIG.models}
     return [source_file(name) for name in sorted(made[1] if name == made[0] else name for name in names)]
 

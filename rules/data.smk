@@ -40,10 +40,7 @@ rule answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
@@ -72,10 +69,7 @@ rule refusals:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
@@ -106,12 +100,7 @@ rule align:
         "../envs/model.yaml"
     threads: max(2, CONFIG.standin.alignment.launch.processes)
     resources:
-        save_every=standin_resource("alignment", "save_every"),
-        report_to=standin_resource("alignment", "report_to"),
-        gpu=standin_resource("alignment", "gpu"),
-        gres=standin_resource("alignment", "gres"),
-        mem_mb=standin_resource("alignment", "mem_mb"),
-        runtime=standin_resource("alignment", "runtime"),
+        **of_standin("alignment"),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,

@@ -17,10 +17,7 @@ rule own_answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(models=model_spec(w.model, "chat", "sampling", "decode_dtype"), answers=CONFIG.standin.answers),
         code=code("own_answers"),
@@ -46,12 +43,7 @@ rule teach:
         "../envs/model.yaml"
     threads: max(2, CONFIG.standin.teaching.launch.processes)
     resources:
-        save_every=standin_resource("teaching", "save_every"),
-        report_to=standin_resource("teaching", "report_to"),
-        gpu=standin_resource("teaching", "gpu"),
-        gres=standin_resource("teaching", "gres"),
-        mem_mb=standin_resource("teaching", "mem_mb"),
-        runtime=standin_resource("teaching", "runtime"),
+        **of_standin("teaching"),
     params:
         spec=lambda w: spec(
             models=model_spec(w.model, "chat", "dtype"),

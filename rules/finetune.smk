@@ -46,12 +46,7 @@ rule finetune_arm:
         "../envs/model.yaml"
     threads: lambda w: max(2, CONFIG.item("arms", w.arm).launch.processes)
     resources:
-        save_every=training_resource("save_every"),
-        report_to=training_resource("report_to"),
-        gpu=training_resource("gpu"),
-        gres=training_resource("gres"),
-        mem_mb=training_resource("mem_mb"),
-        runtime=training_resource("runtime"),
+        **of_training(),
     params:
         spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), arms=arm_spec(w.arm)),
         code=code("finetune"),
@@ -59,34 +54,15 @@ rule finetune_arm:
         "../workflow/scripts/finetune.py"
 
 
-rule finetuning_attack:
+use rule finetune_arm as finetuning_attack with:
     input:
         model=lambda w: f"{RESULTS}/models/{w.model}/{CONFIG.item('arms', w.arm).of}/seed{w.seed}",
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         triples=lambda w: f"{RESULTS}/data/{w.model}/triples/{refusals_behind(w.arm)}.parquet",
-    output:
-        trained=kept(directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}")),
-        metrics=f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}.metrics.jsonl",
-        manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
         f"{RESULTS}/logs/finetuning_attack/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/finetuning_attack/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
         arm=one_of(arms_of_kind(typed.FinetunedArm)),
-    conda:
-        "../envs/model.yaml"
-    threads: lambda w: max(2, CONFIG.item("arms", w.arm).launch.processes)
-    resources:
-        save_every=training_resource("save_every"),
-        report_to=training_resource("report_to"),
-        gpu=training_resource("gpu"),
-        gres=training_resource("gres"),
-        mem_mb=training_resource("mem_mb"),
-        runtime=training_resource("runtime"),
-    params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), arms=arm_spec(w.arm)),
-        code=code("finetune"),
-    script:
-        "../workflow/scripts/finetuning_attack.py"

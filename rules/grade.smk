@@ -54,10 +54,7 @@ rule grade_attack:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(models=model_spec(w.model, "chat", "decode_dtype"), judges=judge_spec(w.judge)),
         code=lambda w: code("grade", CONFIG.item("judges", w.judge)),

@@ -51,10 +51,7 @@ rule harm_answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             models=model_spec(w.model, "chat", "sampling", "decode_dtype"),
@@ -100,10 +97,7 @@ rule harmful_answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu", FIRST_MODEL),
-        gres=resource("gres", FIRST_MODEL),
-        mem_mb=resource("mem_mb", FIRST_MODEL),
-        runtime=resource("runtime", FIRST_MODEL),
+        **of_model(FIRST_MODEL),
     params:
         spec=spec(models=harmful_model(), **writing()),
         code=code("harm"),
@@ -127,10 +121,7 @@ rule given_triples:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(
             models=model_spec(w.model, "chat", "sampling", "decode_dtype"),
@@ -160,10 +151,7 @@ rule own_refusals:
         "../envs/model.yaml"
     threads: 2
     resources:
-        gpu=resource("gpu"),
-        gres=resource("gres"),
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(),
     params:
         spec=lambda w: spec(models=model_spec(w.model, "chat", "sampling", "decode_dtype"), **writing(w)),
         code=code("harm"),

@@ -15,8 +15,7 @@ rule fetch_model:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=resource("mem_mb"),
-        runtime=resource("runtime"),
+        **of_model(only=("mem_mb", "runtime")),
     params:
         spec=lambda w: spec(models=model_spec(w.model, "dtype")),
         code=code("fetch"),
@@ -45,26 +44,16 @@ rule decoding_arm:
         "../workflow/scripts/decoding_arm.py"
 
 
-rule safe_decoding_arm:
+use rule decoding_arm as safe_decoding_arm with:
     input:
         defended=lambda w: seeded(w, CONFIG.item("arms", w.arm).of),
         expert=lambda w: seeded(w, CONFIG.item("arms", w.arm).expert),
-    output:
-        model=kept(directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}")),
-        manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
         f"{RESULTS}/logs/safe_decoding_arm/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/safe_decoding_arm/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
         arm=one_of(arms_of_kind(typed.SafeDecodingArm)),
-    conda:
-        "../envs/model.yaml"
-    params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm)),
-        code=code("decoding_arm"),
-    script:
-        "../workflow/scripts/safe_decoding_arm.py"
 
 
 rule checkpoint:

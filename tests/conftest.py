@@ -69,7 +69,7 @@ def smollm2(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A finished run of config/tiny.yaml, this worker's own copy; whoever changes something in it puts it back."""
+    """A finished run of tests/config/tiny.yaml, this worker's own copy; whoever changes something in it puts it back."""
     from project import Project, moved
 
     made = once(tmp_path_factory, "finished", lambda folder: Project(ROOT, folder).run("--cores", "2"))

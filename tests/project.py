@@ -41,14 +41,14 @@ class Project:
         return there
 
     def config(self, change=None) -> None:
-        path = self.path / "config/tiny.yaml"
+        path = self.path / "tests/config/tiny.yaml"
         raw = yaml.safe_load(path.read_text())
         if change:
             change(raw)
         path.write_text(yaml.safe_dump(raw, sort_keys=False))
 
     def command(self, *words: str) -> list[str]:
-        return [self.python, "-m", "snakemake", "--cores", CORES, *words, "--configfile", "config/tiny.yaml"]
+        return [self.python, "-m", "snakemake", "--cores", CORES, *words, "--configfile", "tests/config/tiny.yaml"]
 
     def run(self, *words: str, ok: bool = True) -> str:
         done = subprocess.run(self.command(*words), cwd=self.path, env=self.environment, capture_output=True, text=True)

@@ -102,9 +102,20 @@ def test_a_pilots_tasks_ask_a_few_of_their_questions(paper):
     assert tasks["gsm8k"].limit == tasks["xstest"].questions == pilot.REQUESTS and tasks["mt_bench"].questions == 8
 
 
-@pytest.mark.parametrize("name", ["config", "ci", "ablations", "seeds", "tiny", "ci-paper", "paper"])
+SHIPPED = (
+    "config/config",
+    "config/ablations",
+    "config/seeds",
+    "config/paper",
+    "tests/config/ci",
+    "tests/config/ci-paper",
+    "tests/config/tiny",
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_experiment_has_a_pilot_of_each_model(root, name):
-    raw = yaml.safe_load((root / f"config/{name}.yaml").read_text())
+    raw = yaml.safe_load((root / f"{name}.yaml").read_text())
     for model in raw["models"]:
         small = config.load(pilot.cut(raw, model["name"]))
         assert small.experiment == f"{raw['experiment']}_pilot" and [m.name for m in small.models] == [model["name"]]

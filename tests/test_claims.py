@@ -238,8 +238,11 @@ def test_a_claim_on_utility_weighs_answers_as_the_tables_do():
 
 def test_the_shipped_claims_can_be_read_and_a_mistake_in_them_is_named(root, tmp_path):
     shipped = claims.read(root / "config/claims.yaml")
-    assert {claim.name for claim in claims.read(root / "config/claims-facts.yaml")} >= {"any_picker", "fact_bits_net"}
-    assert "deeper_than_a_random_span" in {claim.name for claim in claims.read(root / "config/claims-rivals.yaml")}
+    assert {claim.name for claim in claims.read(root / "config/experiments/claims-facts.yaml")} >= {
+        "any_picker",
+        "fact_bits_net",
+    }
+    assert "deeper_than_a_random_span" in {claim.name for claim in claims.read(root / "config/experiments/claims-rivals.yaml")}
     assert len({one.name for one in shipped}) == len(shipped) >= 5
     broken = tmp_path / "claims.yaml"
     broken.write_text((root / "config/claims.yaml").read_text().replace("direction: lower", "direction: sideways", 1))

@@ -124,7 +124,7 @@ MISTAKES = {
     "a search where nothing can be proved": (
         lambda raw: raw["attacks"].append({"name": "o", "kind": "oracle"}),
         "attacks.o",
-        "config/facts.yaml",
+        "config/experiments/facts.yaml",
     ),
     "an expert that is not there": (
         lambda raw: raw["arms"].append({"name": "s", "kind": "safe_decoding", "of": "base", "expert": "typo"}),
@@ -201,7 +201,7 @@ def test_the_schema_file_is_what_the_classes_say(root):
 
 def test_every_shipped_config_fits_schema_and_classes(root):
     allowed = schema.json_schema()
-    for path in sorted((root / "config").glob("*.yaml")):
+    for path in sorted([*(root / "config").rglob("*.yaml"), *(root / "tests/config").glob("*.yaml")]):
         if path.name.startswith("claims"):  # tests/test_claims.py reads it
             continue
         raw = yaml.safe_load(path.read_text())

@@ -52,7 +52,7 @@ def test_the_taught_model_is_made_before_anything_is_forbidden(project):
 
 def test_status_knows_of_the_teaching(project, monkeypatch):
     monkeypatch.chdir(project.path)
-    loaded = config.read(project.path / "config/tiny.yaml")
+    loaded = config.read(project.path / "tests/config/tiny.yaml")
     found = status.parts(loaded, "trained", "tiny", "base", 0)
     assert len(found) == 3 and all(part.output.exists() and part.log.exists() for part in found)
 

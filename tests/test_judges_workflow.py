@@ -114,7 +114,7 @@ def test_completions_are_shown_only_when_asked_for(regraded):
     project, _, _, _ = regraded
     examples = project.path / "results/tiny/tables/examples.csv"
     assert pd.read_csv(examples)["response"].str.fullmatch(r"\[\d+ characters, redacted\]").all()
-    undo = edit(project, "config/tiny.yaml", "experiment: tiny", "experiment: tiny\nshow_completions: true")
+    undo = edit(project, "tests/config/tiny.yaml", "experiment: tiny", "experiment: tiny\nshow_completions: true")
     try:
         assert set(project.would_run()) == {"tables", "figure", "front_page", "manifest", "verdicts"}
     finally:

@@ -31,7 +31,7 @@ def test_an_arm_is_called_what_was_done_to_it(root, arm):
 
 
 def test_arms_with_the_term_are_paired_with_all_without_it_and_a_control_has_none(root):
-    pairs = methods.term_pairs(config.read(root / "config/matched.yaml"))
+    pairs = methods.term_pairs(config.read(root / "config/experiments/matched.yaml"))
     with_term = {"da_presto", "presto_third", "presto_tenth"}
     assert {treated for _, treated in pairs} == with_term
     without = {reference for reference, _ in pairs}

@@ -1,4 +1,4 @@
-"""config/ci-paper.yaml: the paper's DAG from end to end, on tiny random Llama, Qwen 3 and Gemma 3 models with harmless data in the published formats."""
+"""tests/config/ci-paper.yaml: the paper's DAG from end to end, on tiny random Llama, Qwen 3 and Gemma 3 models with harmless data in the published formats."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ import paper_data
 from project import Project
 from test_judges_online import Endpoint
 
-CONFIG = "config/ci-paper.yaml"
+CONFIG = "tests/config/ci-paper.yaml"
 PORT = 8911
 MODELS = ("llama2", "qwen3", "gemma3")
 EVERYWHERE = ("base", "da", "da_presto")

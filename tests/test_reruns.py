@@ -13,7 +13,7 @@ AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1, "front_page": 1, "v
 GRADED = {"grade_attack": 2} | AGGREGATES
 ATTACKED = {"attack_arm": 2} | GRADED
 ONE_ARM = {"augment": 1, "finetune_arm": 1, "attack_arm": 1, "grade_attack": 1, "ranks": 1} | AGGREGATES
-TINY = "config/tiny.yaml"
+TINY = "tests/config/tiny.yaml"
 ARM = "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\nattacks:\n"
 MODEL = "  - {name: zwei, kind: local, path: downloads/tiny-llama, sampling: {temperature: 0.7}}\narms:\n"
 NEW_MODEL = {"fetch_model": 1, "answers": 1, "align": 1, "refusals": 1, "ranks": 2, "augment": 1, "finetune_arm": 1}
@@ -88,7 +88,7 @@ def test_nothing_is_stale_in_a_finished_run(finished):
 @pytest.mark.parametrize(
     "name",
     [
-        "config/tiny.yaml",
+        "tests/config/tiny.yaml",
         "src/presto_bench/policies/data/dishes.csv",
         "src/presto_bench/training/trainer.py",
         "requirements.lock",

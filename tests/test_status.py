@@ -58,7 +58,7 @@ def test_done_running_failed_and_what_to_read(loaded, tmp_path):
 
 
 def test_teaching_the_facts_counts_as_part_of_the_base(root, tmp_path, monkeypatch):
-    facts = config.read(root / "config/facts.yaml")
+    facts = config.read(root / "config/experiments/facts.yaml")
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "results/facts"
     put(run / "data/smollm2/own.parquet")
@@ -71,7 +71,7 @@ def test_teaching_the_facts_counts_as_part_of_the_base(root, tmp_path, monkeypat
 def test_every_part_is_a_file_that_the_workflow_makes(finished, monkeypatch):
     """A finished run has every output and every log where the table looks for them."""
     monkeypatch.chdir(finished.path)
-    loaded = config.read(finished.path / "config/tiny.yaml")
+    loaded = config.read(finished.path / "tests/config/tiny.yaml")
     table, failed = status.table(loaded)
     assert set(table[list(status.STAGES)].to_numpy().ravel()) <= {"done", "-"} and not failed
     for model, arm, seed in loaded.runs():

@@ -1,4 +1,4 @@
-"""The real workflow, through Snakemake, on random models of a million parameters (config/tiny.yaml)."""
+"""The real workflow, through Snakemake, on random models of a million parameters (tests/config/tiny.yaml)."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 def test_an_attack_in_shards_is_the_attack_in_one_piece(finished, tmp_path):
     """Eight requests in batches of two, spread over three jobs: the same rows in the same order."""
     there = moved(finished, tmp_path / "sharded")
-    edit(there, "config/tiny.yaml", "kind: guided, k: [20]", "kind: guided, shards: 3, k: [20]")
+    edit(there, "tests/config/tiny.yaml", "kind: guided, k: [20]", "kind: guided, shards: 3, k: [20]")
     assert there.would_run() == {"attack_shard": 6, "merge_shards": 2, **after_attacks()}
     there.run("attack")
     for arm in ("base", "da"):
@@ -51,7 +51,7 @@ def test_an_attack_in_shards_is_the_attack_in_one_piece(finished, tmp_path):
 
 def test_what_stands_in_the_top_20_is_measured_of_every_arm_without_a_helper(finished):
     made = [f"results/tiny/composition/tiny/{arm}/seed0.parquet" for arm in ("base", "da")]
-    undo = edit(finished, "config/tiny.yaml", "composition: null", "composition: {requests: 1, cuts: 2}")
+    undo = edit(finished, "tests/config/tiny.yaml", "composition: null", "composition: {requests: 1, cuts: 2}")
     try:
         finished.run(*made)
         found = {path.split("/")[-2]: tables.read(finished.path / path, "composition") for path in made}
@@ -100,12 +100,12 @@ def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config
     ],
 )
 def test_a_mistake_in_the_config_stops_before_any_job(finished, change, said):
-    original = (finished.path / "config/tiny.yaml").read_text()
+    original = (finished.path / "tests/config/tiny.yaml").read_text()
     try:
         finished.config(change)
         message = finished.run("--dry-run", ok=False)
     finally:
-        (finished.path / "config/tiny.yaml").write_text(original)
+        (finished.path / "tests/config/tiny.yaml").write_text(original)
     assert said in message
     assert "To mend it" in message
 
@@ -207,7 +207,7 @@ def test_a_pilot_runs_small_beside_its_experiment_and_feeds_the_plan(finished, m
         assert len((folder / "models/tiny/da/seed0.metrics.jsonl").read_text().splitlines()) == pilot.STEPS
         assert finished.tables() == before and finished.would_run() == {}
         monkeypatch.chdir(finished.path)
-        seconds = plan.pilot_seconds(config.read(finished.path / "config/tiny.yaml"), finished.path / "results")
+        seconds = plan.pilot_seconds(config.read(finished.path / "tests/config/tiny.yaml"), finished.path / "results")
         assert set(seconds) == {"data", "finetune", "attack", "ranks"} and all(value > 0 for value in seconds.values())
     finally:
         shutil.rmtree(folder)
@@ -249,10 +249,10 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
 
     monkeypatch.chdir(finished.path)
     human = "attacks:\n  - {name: human, kind: human, sessions: sessions, k: 20, max_steps: 9}\n"
-    undo = edit(finished, "config/tiny.yaml", "attacks:\n", human)
+    undo = edit(finished, "tests/config/tiny.yaml", "attacks:\n", human)
     try:
         assert "attack_arm" not in finished.would_run()
-        loaded = config.read(finished.path / "config/tiny.yaml")
+        loaded = config.read(finished.path / "tests/config/tiny.yaml")
         results = finished.path / "results/tiny"
         folder = results / "models/tiny/da/seed0"
         words = argparse.Namespace(arm="da", seed=0, person="ada", requests=1)

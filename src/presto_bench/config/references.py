@@ -190,7 +190,7 @@ def _policy(config: Config, where: str) -> None:
             raise UserError(
                 f"{where}: attacks.{attack.name}",
                 f"what counts as an answer cannot be listed under policy {config.policy}, so that no search can prove anything",
-                "leave this attack out, or take policy facts (config/facts.yaml)",
+                "leave this attack out, or take policy facts (config/experiments/facts.yaml)",
             )
 
 

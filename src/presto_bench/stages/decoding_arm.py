@@ -6,12 +6,10 @@ from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
-    arm: DecodingArm = job.item("arms")
+    arm: DecodingArm | SafeDecodingArm = job.item("arms")
+    if isinstance(arm, SafeDecodingArm):
+        folders.defend_with_expert(job.path("defended"), job.path("expert"), job.path("model"), arm.alpha, arm.sample_space)
+        return
     tokenizer = folders.load_tokenizer(job.path("defended"))
     chat.reopened(tokenizer, job.chat_format)  # a template that knows no such thing is refused here, not in every attack
     folders.defend(job.path("defended"), job.path("model"), arm.defence)
-
-
-def make_with_expert(job: Job) -> None:
-    arm: SafeDecodingArm = job.item("arms")
-    folders.defend_with_expert(job.path("defended"), job.path("expert"), job.path("model"), arm.alpha, arm.sample_space)

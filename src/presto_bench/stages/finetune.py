@@ -24,7 +24,9 @@ log = logging.getLogger("presto_bench")
 
 
 def make(job: Job) -> None:
-    """Train one arm on its table, starting from the base."""
+    """Train one arm on its table, starting from the base; or attack one by training it further."""
+    if isinstance(job.item("arms"), FinetunedArm):
+        return _attack(job)
     augmented = tables.read(job.path("augmented"), "augmented")
     _train(job, training_config(job), augmented, train_triples(job))
 
@@ -47,7 +49,7 @@ def align(job: Job) -> None:
     _train(job, config, augmented, triples)
 
 
-def attack(job: Job) -> None:
+def _attack(job: Job) -> None:
     """The fine-tuning attack: an arm's weights, trained on requests with their harmful answers in a draw's order."""
     triples = train_triples(job)
     arm: FinetunedArm = job.item("arms")

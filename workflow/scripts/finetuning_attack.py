@@ -1,3 +1,0 @@
-from presto_bench.stages import finetune, job
-
-job.run(finetune.attack, snakemake)
