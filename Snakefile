@@ -6,13 +6,15 @@ snakemake --cores all data | finetune | attack | grade | tables | figures | figu
 snakemake --cores all --report report.html              the browsable report of a finished run
 """
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-if "experiment" not in config:
+if "models" not in config:  # no --configfile; --config may rename the default experiment
 
-    configfile: "config/config.yaml"
+    configfile: "config/config.yaml" if os.path.exists("config/config.yaml") else f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"

@@ -4,7 +4,7 @@
 
 rule verdicts:
     input:
-        claims=CONFIG.claims or [],
+        claims=shipped(CONFIG.claims) if CONFIG.claims else [],
         completions=completions(),
         grades=grades([DEFAULT_JUDGE]),
         ranks=measured_ranks(),

@@ -1,12 +1,14 @@
 # What the rules share: the checked config, names, and the two params that decide what reruns.
 # Needs: `config`. Makes: nothing. No rule stands here, and nothing here imports torch.
 
+import os
 import sys
 import time
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+import presto_bench
 from presto_bench import config as typed
 from presto_bench import fingerprint, registry
 from presto_bench.config import source_names
@@ -24,9 +26,20 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
+
+def seen_from_here(path):
+    """A path relative to this folder, if it lies in it - a project that is moved as a whole has nothing to do anew."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else str(path)
+
+
+def shipped(path):
+    """A file that a config names - in this folder, or else beside the Snakefile."""
+    return path if os.path.exists(path) else os.path.join(workflow.basedir, path)
+
+
 STARTED = time.time()
 RESULTS = f"results/{CONFIG.experiment}"
-LISTS = "src/presto_bench/policies/data"
+LISTS = seen_from_here(os.path.join(os.path.dirname(presto_bench.__file__), "policies/data"))
 # Lists that stages read beside their tables.
 STANDIN = CONFIG.policy != "harm"
 FACTS = CONFIG.policy == "facts"

@@ -17,6 +17,15 @@ from presto_bench.errors import UserError
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="presto-bench", description="Tools beside the workflow.")
     commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run an experiment in this folder, wherever presto-bench is installed")
+    run.set_defaults(run=run_of)
+    run.add_argument(
+        "--config",
+        type=Path,
+        help="your config, or a shipped one by name: seeds, ablations, paper; else the default experiment",
+    )
+    run.add_argument("--cores", default="all")
+    run.add_argument("words", nargs="*", help="for Snakemake, behind a `--`: targets first, then options")
     rap = commands.add_parser("rap", help="pick from a model's ranks by hand; sessions are recorded and graded by the workflow")
     rap.set_defaults(run=sessions)
     rap.add_argument("--config", type=Path, default=Path("config/config.yaml"))
@@ -77,6 +86,14 @@ def sessions(arguments: argparse.Namespace) -> int:
             return 0
     print("all requests are done; run snakemake to grade them")
     return 0
+
+
+def run_of(arguments: argparse.Namespace) -> int:
+    import subprocess
+
+    from presto_bench.runs import starting
+
+    return subprocess.run(starting.command(arguments.config, arguments.cores, arguments.words)).returncode
 
 
 def costs_of(arguments: argparse.Namespace) -> int:

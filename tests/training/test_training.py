@@ -359,7 +359,7 @@ def together(cfg, folder, work):
 
 def started(cfg, folder, work, steps):
     """The same in a process of its own, once it has made so many steps: the process and all that it started."""
-    words = ["import sys; sys.path.insert(0, 'tests'); import test_training as t; from pathlib import Path"]
+    words = ["import sys; sys.path[:0] = ['tests', 'tests/training']; import test_training as t; from pathlib import Path"]
     words += [f"cfg = t.config(**{cfg.model_dump()!r})"]
     words += [f"t.launch.train(Path({str(folder)!r}), 'float32', t.examples(cfg), cfg, 0, Path({str(work)!r}))"]
     running = subprocess.Popen(

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import paper_data
+from endpoint import Endpoint
 from project import Project
-from test_judges_online import Endpoint
 
 CONFIG = "tests/config/ci-paper.yaml"
 PORT = 8911

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from endpoint import Endpoint
 from presto_bench.config.judges import Rubric
 from presto_bench.errors import UserError
 from presto_bench.judges import batches, online
@@ -20,27 +21,6 @@ from presto_bench.judges.rubric import RubricJudge, Template
 
 TEMPLATE = Template("Request: {forbidden_prompt}\nResponse: {response}")
 HERE = Path(__file__).parent
-
-
-class Endpoint:
-    """A running judge server."""
-
-    def __init__(self, *words):
-        command = [sys.executable, str(HERE / "judge_server.py"), *map(str, words)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
-
-    def stats(self):
-        with urllib.request.urlopen(f"{self.url}/stats") as response:
-            return json.load(response)
-
-    def next_batches(self, **behaviour):
-        body = json.dumps({"ends": "completed", "answers": 1.0, "looks": 1} | behaviour).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/next-batch", body, {"Content-Type": "application/json"}))
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture
@@ -249,7 +229,7 @@ def test_a_cap_stops_cleanly_and_a_higher_one_goes_on(endpoint, tmp_path):
 
 GRADE_IN_A_PROCESS = """
 import sys
-sys.path[:0] = [sys.argv[3]]
+sys.path[:0] = sys.argv[3:]
 import test_judges_online as t
 class E: url = sys.argv[1]
 t.judge(E, sys.argv[2], concurrency=16).grade(t.items(400))
@@ -258,7 +238,7 @@ t.judge(E, sys.argv[2], concurrency=16).grade(t.items(400))
 
 def test_killed_twice_it_repeats_at_most_what_was_in_flight(endpoint, tmp_path):
     server = endpoint("--delay", 0.1)
-    command = [sys.executable, "-c", GRADE_IN_A_PROCESS, server.url, str(tmp_path), str(HERE)]
+    command = [sys.executable, "-c", GRADE_IN_A_PROCESS, server.url, str(tmp_path), str(HERE), str(HERE.parent)]
     for wanted in (60, 160):
         process = subprocess.Popen(command)
         while len(list(tmp_path.glob("??/*.json"))) < wanted:
@@ -355,7 +335,9 @@ def test_a_batch_of_another_endpoint_is_forgotten_and_its_questions_asked_again(
     elsewhere = endpoint()
     elsewhere.next_batches(looks=10_000)
     slips = tmp_path / "batches/j"
-    process = subprocess.Popen([sys.executable, "-c", BATCH_IN_A_PROCESS, elsewhere.url, str(tmp_path), str(HERE)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", BATCH_IN_A_PROCESS, elsewhere.url, str(tmp_path), str(HERE), str(HERE.parent)]
+    )
     while not any(json.loads(path.read_text())["batch"] for path in slips.glob("*.json")):
         time.sleep(0.02)
     process.kill()
@@ -375,7 +357,9 @@ def test_a_job_killed_while_it_waits_finds_its_batch_again(endpoint, tmp_path, b
     """before_the_id: as if the kill had come between the endpoint's taking the batch and our writing down its id."""
     server = endpoint()
     server.next_batches(looks=10_000)
-    process = subprocess.Popen([sys.executable, "-c", BATCH_IN_A_PROCESS, server.url, str(tmp_path), str(HERE)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", BATCH_IN_A_PROCESS, server.url, str(tmp_path), str(HERE), str(HERE.parent)]
+    )
     slips = tmp_path / "batches/j"
     while not any(json.loads(path.read_text())["batch"] for path in slips.glob("*.json")):
         assert process.poll() is None
@@ -387,7 +371,9 @@ def test_a_job_killed_while_it_waits_finds_its_batch_again(endpoint, tmp_path, b
     (slip,) = slips.glob("*.json")
     if before_the_id:
         slip.write_text(json.dumps(json.loads(slip.read_text()) | {"batch": None}))
-    process = subprocess.Popen([sys.executable, "-c", BATCH_IN_A_PROCESS, server.url, str(tmp_path), str(HERE)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", BATCH_IN_A_PROCESS, server.url, str(tmp_path), str(HERE), str(HERE.parent)]
+    )
     # The first batch still runs on the server: let it end.
     urllib.request.urlopen(urllib.request.Request(f"{server.url}/end-batches", b"{}"))
     assert process.wait(timeout=60) == 0

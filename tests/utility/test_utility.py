@@ -5,13 +5,13 @@ import json
 import pytest
 
 import tiny_model
+from endpoint import Endpoint
 from presto_bench import config
 from presto_bench.config import source_names
 from presto_bench.config.tasks import LmEval, MtBench, RefusalRate
 from presto_bench.lm import chat, models
 from presto_bench.utility import mt_bench, refusal_rate
 from presto_bench.utility.base import Question, Setting
-from test_judges_online import Endpoint
 
 THINKING_OFF = chat.ChatFormat(thinking=False)
 

@@ -7,9 +7,9 @@ import tarfile
 import pandas as pd
 import pytest
 
+from endpoint import Endpoint
 from presto_bench import cli, tables
 from project import edit, moved
-from test_judges_online import Endpoint
 
 KEY = "sk-canary-4711"
 PRIVATE = ("attacks", "answers", "triples", "ranks", "candidates")

@@ -15,7 +15,7 @@ import pytest
 
 from project import COLD, Project
 
-LOCAL = Path(__file__).parent / "slurm/local_slurm.py"
+LOCAL = Path(__file__).parent.parent / "slurm/local_slurm.py"
 STEPS, SAVE_EVERY = 150, 10
 # The executor looks after 8 s, then ever less often: most jobs here have ended by then.
 QUICK = ("--slurm-init-seconds-before-status-checks", "8", "--seconds-between-status-checks", "1", "--latency-wait", "10")

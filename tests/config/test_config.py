@@ -202,7 +202,7 @@ def test_the_schema_file_is_what_the_classes_say(root):
 def test_every_shipped_config_fits_schema_and_classes(root):
     allowed = schema.json_schema()
     for path in sorted([*(root / "config").rglob("*.yaml"), *(root / "tests/config").glob("*.yaml")]):
-        if path.name.startswith("claims"):  # tests/test_claims.py reads it
+        if path.name.startswith("claims"):  # tests/analysis/test_claims.py reads it
             continue
         raw = yaml.safe_load(path.read_text())
         jsonschema.validate(raw, allowed)

@@ -1,10 +1,10 @@
 """AutoRAP with caches, batches and lazy labels is AutoRAP without them: every pick, backtrack and end, on real models."""
 
 import pytest
+import test_search
 import torch
 from transformers import AutoModelForSequenceClassification
 
-import test_search
 import tiny_model
 from presto_bench.attacks.autorap import attack as autorap
 from presto_bench.attacks.base import Request, Setting

@@ -1,0 +1,28 @@
+"""A judge's endpoint on this machine: tests/judge_server.py in a process of its own."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+
+class Endpoint:
+    """A running judge server."""
+
+    def __init__(self, *words):
+        command = [sys.executable, str(Path(__file__).parent / "judge_server.py"), *map(str, words)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+
+    def stats(self):
+        with urllib.request.urlopen(f"{self.url}/stats") as response:
+            return json.load(response)
+
+    def next_batches(self, **behaviour):
+        body = json.dumps({"ends": "completed", "answers": 1.0, "looks": 1} | behaviour).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/next-batch", body, {"Content-Type": "application/json"}))
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
