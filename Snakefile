@@ -18,7 +18,6 @@ if "models" not in config:  # no --configfile; --config may rename the default e
 
 
 include: "rules/common.smk"
-include: "rules/wanted.smk"
 
 
 report: str(Path(RESULTS, "front.rst").resolve())
@@ -59,6 +58,7 @@ if FACTS:
 include: "rules/model.smk"
 include: "rules/finetune.smk"
 include: "rules/attack.smk"
+include: "rules/measure.smk"
 include: "rules/grade.smk"
 include: "rules/analyse.smk"
 include: "rules/report.smk"

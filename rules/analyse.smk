@@ -5,10 +5,10 @@
 rule verdicts:
     input:
         claims=shipped(CONFIG.claims) if CONFIG.claims else [],
-        completions=completions(),
-        grades=grades([DEFAULT_JUDGE]),
-        ranks=measured_ranks(),
-        utility=utilities(),
+        completions=EXPERIMENT.completions(),
+        grades=EXPERIMENT.grades([DEFAULT_JUDGE]),
+        ranks=EXPERIMENT.measured_ranks(),
+        utility=EXPERIMENT.utilities(),
         checks=f"{RESULTS}/tables/checks.csv",
     output:
         verdicts=f"{RESULTS}/verdicts.json",
@@ -20,7 +20,12 @@ rule verdicts:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(models=sorted(MODELS), bootstrap=CONFIG.bootstrap, best_of=best_of_attacks(), tasks=judged_tasks()),
+        spec=spec(
+            models=sorted(MODELS),
+            bootstrap=CONFIG.bootstrap,
+            best_of=EXPERIMENT.best_of_attacks(),
+            tasks=EXPERIMENT.judged_tasks(),
+        ),
         code=code("verdicts"),
     script:
         "../workflow/scripts/verdicts.py"
@@ -28,7 +33,7 @@ rule verdicts:
 
 rule prefill_alone:
     input:
-        **judge_inputs(DEFAULT_JUDGE),
+        **EXPERIMENT.judge_inputs(DEFAULT_JUDGE),
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
         untouched=f"{RESULTS}/models/{FIRST_MODEL}/untouched/seed0",
@@ -43,9 +48,9 @@ rule prefill_alone:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(FIRST_MODEL, only=("mem_mb",)),
+        **MACHINE.of_model(FIRST_MODEL, only=("mem_mb",)),
     params:
-        spec=spec(models=model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=judge_spec(DEFAULT_JUDGE)),
+        spec=spec(models=SPECS.model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=SPECS.judge_spec(DEFAULT_JUDGE)),
         code=code("judge_check", CONFIG.item("judges", DEFAULT_JUDGE)),
     script:
         "../workflow/scripts/prefill_alone.py"
@@ -69,9 +74,11 @@ rule judge_agreement:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(FIRST_MODEL, only=("mem_mb",)),
+        **MACHINE.of_model(FIRST_MODEL, only=("mem_mb",)),
     params:
-        spec=lambda w: spec(models=model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=judge_spec(LABELLED_JUDGE)),
+        spec=lambda w: spec(
+            models=SPECS.model_spec(FIRST_MODEL, "chat", "decode_dtype"), judges=SPECS.judge_spec(LABELLED_JUDGE)
+        ),
         code=lambda w: code("judge_check", CONFIG.item("judges", LABELLED_JUDGE)),
     script:
         "../workflow/scripts/judge_agreement.py"
@@ -81,19 +88,19 @@ rule tables:
     input:
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
-        triples=triples(),
-        augmented=trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
-        validations=[f"{helper}.validation.csv" for helper in helpers()],
-        composition=composition(),
-        candidates=candidates(),
-        metrics=trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
-        completions=completions(),
-        grades=grades(JUDGES),
-        ranks=measured_ranks(),
-        first_tokens=per_run("{results}/first_tokens/{model}/{arm}/seed{seed}.parquet"),
-        attention=per_run("{results}/attention/{model}/{arm}/seed{seed}.parquet"),
-        utility=utilities(),
-        causal=caused(),
+        triples=EXPERIMENT.triples(),
+        augmented=EXPERIMENT.trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
+        validations=[f"{helper}.validation.csv" for helper in EXPERIMENT.helpers()],
+        composition=EXPERIMENT.composition(),
+        candidates=EXPERIMENT.candidates(),
+        metrics=EXPERIMENT.trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
+        completions=EXPERIMENT.completions(),
+        grades=EXPERIMENT.grades(JUDGES),
+        ranks=EXPERIMENT.measured_ranks(),
+        first_tokens=EXPERIMENT.per_run("{results}/first_tokens/{model}/{arm}/seed{seed}.parquet"),
+        attention=EXPERIMENT.per_run("{results}/attention/{model}/{arm}/seed{seed}.parquet"),
+        utility=EXPERIMENT.utilities(),
+        causal=EXPERIMENT.caused(),
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
@@ -107,7 +114,7 @@ rule tables:
         bits=report(f"{RESULTS}/tables/bits.csv", caption="../workflow/report/bits.rst", category="4 Ranks"),
         reach=(
             report(f"{RESULTS}/tables/reach.csv", caption="../workflow/report/reach.rst", category="2 Result")
-            if searched()
+            if EXPERIMENT.searched()
             else f"{RESULTS}/tables/reach.csv"
         ),
         causal_table=f"{RESULTS}/tables/causal.csv",
@@ -141,12 +148,12 @@ rule tables:
         "../envs/analysis.yaml"
     params:
         spec=spec(
-            **shown(),
+            **EXPERIMENT.shown(),
             bootstrap=CONFIG.bootstrap,
-            primary=primary_attacks(),
+            primary=EXPERIMENT.primary_attacks(),
             term_pairs=methods_of.term_pairs(CONFIG),
-            null_pair=null_pair(),
-            best_of=best_of_attacks(),
+            null_pair=EXPERIMENT.null_pair(),
+            best_of=EXPERIMENT.best_of_attacks(),
             show=CONFIG.show_completions,
         ),
         code=code("tables"),
@@ -156,8 +163,8 @@ rule tables:
 
 rule corrected_means:
     input:
-        completions=completions(),
-        grades=grades([LABELLED_JUDGE] if LABELLED_JUDGE else []),
+        completions=EXPERIMENT.completions(),
+        grades=EXPERIMENT.grades([LABELLED_JUDGE] if LABELLED_JUDGE else []),
         label_grades=f"{RESULTS}/judge/label_grades.csv",
     output:
         corrected=report(f"{RESULTS}/tables/corrected.csv", caption="../workflow/report/corrected.rst", category="3 Scores"),
@@ -168,7 +175,7 @@ rule corrected_means:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(bootstrap=CONFIG.bootstrap, best_of=best_of_attacks()),
+        spec=spec(bootstrap=CONFIG.bootstrap, best_of=EXPERIMENT.best_of_attacks()),
         code=code("corrected"),
     script:
         "../workflow/scripts/corrected_means.py"

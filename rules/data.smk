@@ -26,7 +26,7 @@ rule prompts:
 
 rule answers:
     input:
-        model=untouched,
+        model=EXPERIMENT.untouched,
         prompts=rules.prompts.output.prompts,
         lists=POLICY_LISTS,
     output:
@@ -40,11 +40,11 @@ rule answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(),
+        **MACHINE.of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
-            models=model_spec(w.model, "chat", "sampling", "decode_dtype"),
+            models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"),
             answers=CONFIG.standin.answers,
         ),
         code=code("answers"),
@@ -54,7 +54,7 @@ rule answers:
 
 rule refusals:
     input:
-        base=base,
+        base=EXPERIMENT.base,
         prompts=rules.prompts.output.prompts,
         answers=rules.answers.output.answers,
         lists=POLICY_LISTS,
@@ -69,11 +69,11 @@ rule refusals:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(),
+        **MACHINE.of_model(),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
-            models=model_spec(w.model, "chat", "decode_dtype"),
+            models=SPECS.model_spec(w.model, "chat", "decode_dtype"),
             refusal_tokens=CONFIG.standin.refusal_tokens,
             batch_size=CONFIG.standin.answers.batch_size,
         ),
@@ -84,7 +84,7 @@ rule refusals:
 
 rule align:
     input:
-        model=untouched,
+        model=EXPERIMENT.untouched,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         lists=POLICY_LISTS,
@@ -100,11 +100,11 @@ rule align:
         "../envs/model.yaml"
     threads: max(2, CONFIG.standin.alignment.launch.processes)
     resources:
-        **of_standin("alignment"),
+        **MACHINE.of_standin("alignment"),
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
-            models=model_spec(w.model, "chat", "dtype"),
+            models=SPECS.model_spec(w.model, "chat", "dtype"),
             alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude=RUN_ONLY),
         ),
         code=code("finetune"),

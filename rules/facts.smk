@@ -17,9 +17,11 @@ rule own_answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(),
+        **MACHINE.of_model(),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "sampling", "decode_dtype"), answers=CONFIG.standin.answers),
+        spec=lambda w: spec(
+            models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"), answers=CONFIG.standin.answers
+        ),
         code=code("own_answers"),
     script:
         "../workflow/scripts/own_answers.py"
@@ -43,10 +45,10 @@ rule teach:
         "../envs/model.yaml"
     threads: max(2, CONFIG.standin.teaching.launch.processes)
     resources:
-        **of_standin("teaching"),
+        **MACHINE.of_standin("teaching"),
     params:
         spec=lambda w: spec(
-            models=model_spec(w.model, "chat", "dtype"),
+            models=SPECS.model_spec(w.model, "chat", "dtype"),
             teaching=CONFIG.standin.teaching.model_dump(mode="json", exclude=RUN_ONLY),
         ),
         code=code("finetune"),

@@ -4,7 +4,7 @@
 
 rule augment:
     input:
-        model=base,
+        model=EXPERIMENT.base,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         triples=lambda w: f"{RESULTS}/data/{w.model}/triples/{CONFIG.item('arms', w.arm).refusals}.parquet",
@@ -15,11 +15,11 @@ rule augment:
     benchmark:
         f"{RESULTS}/benchmarks/augment/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
-        arm=one_of(arms_of_kind(typed.TrainingArm)),
+        arm=one_of(EXPERIMENT.arms_of_kind(typed.TrainingArm)),
     conda:
         "../envs/model.yaml"
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm, without=HOW)),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat"), arms=SPECS.arm_spec(w.arm, without=HOW)),
         code=code("augment"),
     script:
         "../workflow/scripts/augment.py"
@@ -27,7 +27,7 @@ rule augment:
 
 rule finetune_arm:
     input:
-        model=base,
+        model=EXPERIMENT.base,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         triples=rules.augment.input.triples,
@@ -41,14 +41,14 @@ rule finetune_arm:
     benchmark:
         f"{RESULTS}/benchmarks/finetune/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
-        arm=one_of(arms_of_kind(typed.TrainingArm)),
+        arm=one_of(EXPERIMENT.arms_of_kind(typed.TrainingArm)),
     conda:
         "../envs/model.yaml"
     threads: lambda w: max(2, CONFIG.item("arms", w.arm).launch.processes)
     resources:
-        **of_training(),
+        **MACHINE.of_training(),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "dtype"), arms=arm_spec(w.arm)),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat", "dtype"), arms=SPECS.arm_spec(w.arm)),
         code=code("finetune"),
     script:
         "../workflow/scripts/finetune.py"
@@ -59,10 +59,10 @@ use rule finetune_arm as finetuning_attack with:
         model=lambda w: f"{RESULTS}/models/{w.model}/{CONFIG.item('arms', w.arm).of}/seed{w.seed}",
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
-        triples=lambda w: f"{RESULTS}/data/{w.model}/triples/{refusals_behind(w.arm)}.parquet",
+        triples=lambda w: f"{RESULTS}/data/{w.model}/triples/{EXPERIMENT.refusals_behind(w.arm)}.parquet",
     log:
         f"{RESULTS}/logs/finetuning_attack/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/finetuning_attack/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
-        arm=one_of(arms_of_kind(typed.FinetunedArm)),
+        arm=one_of(EXPERIMENT.arms_of_kind(typed.FinetunedArm)),

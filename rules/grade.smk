@@ -30,7 +30,7 @@ rule judge_weights:
     conda:
         "../envs/model.yaml"
     params:
-        spec=lambda w: spec(judges=judge_spec(w.judge)),
+        spec=lambda w: spec(judges=SPECS.judge_spec(w.judge)),
         code=code("judge_weights"),
     script:
         "../workflow/scripts/judge_weights.py"
@@ -38,10 +38,10 @@ rule judge_weights:
 
 rule grade_attack:
     input:
-        unpack(lambda w: judge_inputs(w.judge)),
+        unpack(lambda w: EXPERIMENT.judge_inputs(w.judge)),
         completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
         prompts=f"{RESULTS}/data/prompts.parquet",
-        untouched=untouched,
+        untouched=EXPERIMENT.untouched,
         lists=POLICY_LISTS,
     output:
         grades=f"{RESULTS}/grades/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
@@ -54,9 +54,9 @@ rule grade_attack:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(),
+        **MACHINE.of_model(),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "decode_dtype"), judges=judge_spec(w.judge)),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat", "decode_dtype"), judges=SPECS.judge_spec(w.judge)),
         code=lambda w: code("grade", CONFIG.item("judges", w.judge)),
     script:
         "../workflow/scripts/grade.py"

@@ -4,12 +4,12 @@
 
 rule harm_prompts:
     input:
-        unpack(lambda w: {"helper": source_file(CONFIG.harm.helper)} if helped() else {}),
-        test=source_file(CONFIG.harm.test),
-        published_prefills=source_file(CONFIG.harm.prefills),
-        benign_prompts=source_file(CONFIG.harm.benign_prompts),
-        safety=sources_of("triples"),
-        anchors=sources_of("anchors"),
+        unpack(lambda w: {"helper": EXPERIMENT.source_file(CONFIG.harm.helper)} if EXPERIMENT.helped() else {}),
+        test=EXPERIMENT.source_file(CONFIG.harm.test),
+        published_prefills=EXPERIMENT.source_file(CONFIG.harm.prefills),
+        benign_prompts=EXPERIMENT.source_file(CONFIG.harm.benign_prompts),
+        safety=EXPERIMENT.sources_of("triples"),
+        anchors=EXPERIMENT.sources_of("anchors"),
     output:
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
@@ -33,9 +33,9 @@ rule harm_prompts:
 
 rule harm_answers:
     input:
-        model=untouched,
-        anchors=lambda w: source_file(
-            CONFIG.harm.anchor_prompts if data_of(w, "anchors") == typed.OWN else data_of(w, "anchors")
+        model=EXPERIMENT.untouched,
+        anchors=lambda w: EXPERIMENT.source_file(
+            CONFIG.harm.anchor_prompts if EXPERIMENT.data_of(w, "anchors") == typed.OWN else EXPERIMENT.data_of(w, "anchors")
         ),
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
@@ -51,14 +51,14 @@ rule harm_answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(),
+        **MACHINE.of_model(),
     params:
         spec=lambda w: spec(
-            models=model_spec(w.model, "chat", "sampling", "decode_dtype"),
-            anchors=data_of(w, "anchors"),
+            models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"),
+            anchors=EXPERIMENT.data_of(w, "anchors"),
             limit=CONFIG.harm.anchors,
             ended=CONFIG.harm.ended,
-            **writing(w),
+            **EXPERIMENT.writing(w),
         ),
         code=code("harm"),
     script:
@@ -76,7 +76,7 @@ rule harmful_model:
     conda:
         "../envs/model.yaml"
     params:
-        spec=spec(models=harmful_model()),
+        spec=spec(models=EXPERIMENT.harmful_model()),
         code=code("fetch"),
     script:
         "../workflow/scripts/fetch_model.py"
@@ -85,7 +85,7 @@ rule harmful_model:
 rule harmful_answers:
     input:
         model=rules.harmful_model.output.model,
-        safety=source_file(CONFIG.harm.safety_prompts),
+        safety=EXPERIMENT.source_file(CONFIG.harm.safety_prompts),
     output:
         harmful=f"{RESULTS}/data/harmful_answers.parquet",
         manifest=f"{RESULTS}/data/harmful_answers.manifest.json",
@@ -97,9 +97,9 @@ rule harmful_answers:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(FIRST_MODEL),
+        **MACHINE.of_model(FIRST_MODEL),
     params:
-        spec=spec(models=harmful_model(), **writing()),
+        spec=spec(models=EXPERIMENT.harmful_model(), **EXPERIMENT.writing()),
         code=code("harm"),
     script:
         "../workflow/scripts/harmful_answers.py"
@@ -107,7 +107,7 @@ rule harmful_answers:
 
 rule given_triples:
     input:
-        unpack(triples_inputs),
+        unpack(EXPERIMENT.triples_inputs),
         prompts=f"{RESULTS}/data/prompts.parquet",
     output:
         triples=f"{RESULTS}/data/{{model}}/triples/given.parquet",
@@ -121,12 +121,12 @@ rule given_triples:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(),
+        **MACHINE.of_model(),
     params:
         spec=lambda w: spec(
-            models=model_spec(w.model, "chat", "sampling", "decode_dtype"),
+            models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"),
             limit=CONFIG.harm.triples,
-            **writing(w),
+            **EXPERIMENT.writing(w),
         ),
         code=code("harm"),
     script:
@@ -135,7 +135,7 @@ rule given_triples:
 
 rule own_refusals:
     input:
-        model=untouched,
+        model=EXPERIMENT.untouched,
         prompts=f"{RESULTS}/data/prompts.parquet",
         given=rules.given_triples.output.triples,
     output:
@@ -151,9 +151,9 @@ rule own_refusals:
         "../envs/model.yaml"
     threads: 2
     resources:
-        **of_model(),
+        **MACHINE.of_model(),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat", "sampling", "decode_dtype"), **writing(w)),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"), **EXPERIMENT.writing(w)),
         code=code("harm"),
     script:
         "../workflow/scripts/own_refusals.py"
@@ -161,7 +161,7 @@ rule own_refusals:
 
 rule base:
     input:
-        untouched=untouched,
+        untouched=EXPERIMENT.untouched,
     output:
         trained=directory(f"{RESULTS}/models/{{model}}/base/seed0"),
         manifest=f"{RESULTS}/models/{{model}}/base/seed0.manifest.json",
@@ -172,7 +172,7 @@ rule base:
     conda:
         "../envs/model.yaml"
     params:
-        spec=lambda w: spec(models=model_spec(w.model)),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model)),
         code=code("published_base"),
     script:
         "../workflow/scripts/base.py"

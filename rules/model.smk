@@ -4,7 +4,11 @@
 
 rule fetch_model:
     input:
-        lambda w: local_files(CONFIG.item("models", w.model).path) if CONFIG.item("models", w.model).kind == "local" else [],
+        lambda w: (
+            EXPERIMENT.local_files(CONFIG.item("models", w.model).path)
+            if CONFIG.item("models", w.model).kind == "local"
+            else []
+        ),
     output:
         model=directory(f"{RESULTS}/models/{{model}}/{FETCHED}/seed0"),
         manifest=f"{RESULTS}/models/{{model}}/{FETCHED}/seed0.manifest.json",
@@ -15,9 +19,9 @@ rule fetch_model:
     conda:
         "../envs/model.yaml"
     resources:
-        **of_model(only=("mem_mb", "runtime")),
+        **MACHINE.of_model(only=("mem_mb", "runtime")),
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "dtype")),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "dtype")),
         code=code("fetch"),
     script:
         "../workflow/scripts/fetch_model.py"
@@ -34,11 +38,11 @@ rule decoding_arm:
     benchmark:
         f"{RESULTS}/benchmarks/decoding_arm/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
-        arm=one_of(arms_of_kind(typed.DecodingArm)),
+        arm=one_of(EXPERIMENT.arms_of_kind(typed.DecodingArm)),
     conda:
         "../envs/model.yaml"
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "chat"), arms=arm_spec(w.arm)),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat"), arms=SPECS.arm_spec(w.arm)),
         code=code("decoding_arm"),
     script:
         "../workflow/scripts/decoding_arm.py"
@@ -46,19 +50,19 @@ rule decoding_arm:
 
 use rule decoding_arm as safe_decoding_arm with:
     input:
-        defended=lambda w: seeded(w, CONFIG.item("arms", w.arm).of),
-        expert=lambda w: seeded(w, CONFIG.item("arms", w.arm).expert),
+        defended=lambda w: EXPERIMENT.seeded(w, CONFIG.item("arms", w.arm).of),
+        expert=lambda w: EXPERIMENT.seeded(w, CONFIG.item("arms", w.arm).expert),
     log:
         f"{RESULTS}/logs/safe_decoding_arm/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/safe_decoding_arm/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
-        arm=one_of(arms_of_kind(typed.SafeDecodingArm)),
+        arm=one_of(EXPERIMENT.arms_of_kind(typed.SafeDecodingArm)),
 
 
 rule checkpoint:
     input:
-        lambda w: local_files(CONFIG.item("arms", w.arm).path),
+        lambda w: EXPERIMENT.local_files(CONFIG.item("arms", w.arm).path),
     output:
         model=directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed0"),
         manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed0.manifest.json",
@@ -67,11 +71,11 @@ rule checkpoint:
     benchmark:
         f"{RESULTS}/benchmarks/checkpoint/{{model}}/{{arm}}.tsv"
     wildcard_constraints:
-        arm=one_of(arms_of_kind(typed.CheckpointArm)),
+        arm=one_of(EXPERIMENT.arms_of_kind(typed.CheckpointArm)),
     conda:
         "../envs/model.yaml"
     params:
-        spec=lambda w: spec(models=model_spec(w.model, "dtype"), arms=arm_spec(w.arm)),
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "dtype"), arms=SPECS.arm_spec(w.arm)),
         code=code("checkpoint"),
     script:
         "../workflow/scripts/checkpoint.py"

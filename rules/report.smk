@@ -17,7 +17,9 @@ rule figure:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(**shown(), methods=methods() if compares_methods() else {}, rap=rap()),
+        spec=spec(
+            **EXPERIMENT.shown(), methods=EXPERIMENT.methods() if EXPERIMENT.compares_methods() else {}, rap=EXPERIMENT.rap()
+        ),
         code=lambda w: hashed("presto_bench.stages.figure", f"presto_bench.report.figures.{w.figure}"),
     script:
         "../workflow/scripts/figure.py"
@@ -33,7 +35,7 @@ rule front_page:
         bits=f"{RESULTS}/tables/bits.csv",
         reach=f"{RESULTS}/tables/reach.csv",
         composition=f"{RESULTS}/tables/composition.csv",
-        manifests=manifests(),
+        manifests=EXPERIMENT.manifests(),
     output:
         front=f"{RESULTS}/front.rst",
     log:
@@ -43,7 +45,7 @@ rule front_page:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(attacks=ATTACKS, judge=DEFAULT_JUDGE, control=control()),
+        spec=spec(attacks=ATTACKS, judge=DEFAULT_JUDGE, control=EXPERIMENT.control()),
         code=code("front"),
     script:
         "../workflow/scripts/front_page.py"
@@ -52,7 +54,7 @@ rule front_page:
 rule manifest:
     input:
         summary=f"{RESULTS}/summary.json",
-        manifests=manifests(),
+        manifests=EXPERIMENT.manifests(),
     output:
         run=report(f"{RESULTS}/manifest.json", caption="../workflow/report/manifest.rst", category="5 Provenance"),
     log:
@@ -62,7 +64,7 @@ rule manifest:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(config=recorded()),
+        spec=spec(config=EXPERIMENT.recorded()),
         code=code("manifest"),
     script:
         "../workflow/scripts/manifest.py"
@@ -73,9 +75,9 @@ rule bundle:
     input:
         tables=TABLES,
         manifest=f"{RESULTS}/manifest.json",
-        completions=completions(),
-        grades=grades(JUDGES),
-        ranks=measured_ranks(),
+        completions=EXPERIMENT.completions(),
+        grades=EXPERIMENT.grades(JUDGES),
+        ranks=EXPERIMENT.measured_ranks(),
     output:
         bundle=f"{RESULTS}/bundle.tar.gz",
     log:
@@ -84,7 +86,7 @@ rule bundle:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(**shown(), methods=methods(), rap=rap(), needs=FIGURE_NEEDS),
+        spec=spec(**EXPERIMENT.shown(), methods=EXPERIMENT.methods(), rap=EXPERIMENT.rap(), needs=FIGURE_NEEDS),
         code=code("bundle"),
     script:
         "../workflow/scripts/bundle.py"

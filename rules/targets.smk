@@ -6,37 +6,37 @@
 rule fetch:
     input:
         expand(f"{RESULTS}/models/{{model}}/{FETCHED}/seed0", model=MODELS),
-        [part for judge in JUDGES for part in judge_inputs(judge).values()],
-        [source_file(name) for name in source_names.used(CONFIG)],
+        [part for judge in JUDGES for part in EXPERIMENT.judge_inputs(judge).values()],
+        [EXPERIMENT.source_file(name) for name in source_names.used(CONFIG)],
 
 
 rule data:
     input:
         f"{RESULTS}/data/prompts.parquet",
         expand(f"{RESULTS}/data/{{model}}/answers.parquet", model=MODELS),
-        triples(),
+        EXPERIMENT.triples(),
 
 
 # What the arms are taught of refusing: published, or written by models where nobody has published any.
 rule triples:
     input:
-        triples(),
+        EXPERIMENT.triples(),
 
 
 rule finetune:
     input:
-        per_run("{results}/models/{model}/{arm}/seed{seed}"),
+        EXPERIMENT.per_run("{results}/models/{model}/{arm}/seed{seed}"),
 
 
 rule attack:
     input:
-        completions(),
-        measured_ranks(),
+        EXPERIMENT.completions(),
+        EXPERIMENT.measured_ranks(),
 
 
 rule grade:
     input:
-        grades(JUDGES),
+        EXPERIMENT.grades(JUDGES),
 
 
 rule figures:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presto_bench.analysis import claims
+from presto_bench.analysis import claims, stats
 from presto_bench.errors import UserError
 
 N = 60
@@ -138,13 +138,13 @@ def test_what_a_training_seed_does_to_both_texts_cancels_in_a_net_claim():
 
 def test_holm_by_hand():
     """Of 0.01, 0.04, 0.03: 3 x 0.01, then 2 x 0.03, then the larger of 0.06 and 0.04."""
-    assert claims.holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_never_makes_a_p_value_smaller_nor_changes_their_order(values):
     p = np.array(values)
-    corrected = claims.holm(p)
+    corrected = stats.holm(p)
     assert (corrected >= p).all() and (corrected <= 1).all()
     assert (np.diff(corrected[np.argsort(p)]) >= 0).all()
 

@@ -109,7 +109,7 @@ def verdicts(claims: Sequence[Claim], evidence: Evidence, models: Sequence[str],
     if table.empty:
         return table
     tested = table["p"].notna()
-    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p"].to_numpy(float))
+    table.loc[tested, "p_holm"] = stats.holm(table.loc[tested, "p"].to_numpy(float))
     table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
     columns = [
         "model",
@@ -204,15 +204,6 @@ def _failed_checks(claim: Claim, checks: pd.DataFrame, model: str) -> list[str]:
     barred = [name for name in own.index if not name.endswith(LOSS_RATIO)]
     wanted = barred if claim.checks == "all" else claim.checks
     return [name for name in wanted if own.get(name) is not True and str(own.get(name)) != "True"]
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction (Holm 1979)."""
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
-    corrected = np.empty_like(stepped)
-    corrected[order] = np.minimum(stepped, 1.0)
-    return corrected
 
 
 def _difference(claim: Claim, evidence: Evidence, model: str, resamples: int) -> Found | str:

@@ -220,3 +220,12 @@ def _bounds(values: np.ndarray) -> tuple[float, float]:
     # Nearest: between a number and infinity there is nothing to interpolate.
     low, high = np.nanquantile(values, [tail, 1 - tail], method="nearest")
     return float(low), float(high)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down correction (Holm 1979)."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    corrected = np.empty_like(stepped)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected

@@ -1,0 +1,164 @@
+"""What tables and figures show of an experiment, and which of them there are."""
+
+from presto_bench import config as typed
+from presto_bench.report import methods as methods_of
+from presto_bench.runs.specs import HOW, RUN_ONLY
+from presto_bench.runs.wanted import Wanted
+
+TABLES = (
+    "checks",
+    "scores",
+    "comparisons",
+    "ranks",
+    "rank_curves",
+    "first_tokens",
+    "utility",
+    "utility_categories",
+    "attention",
+    "training",
+    "exclusions",
+    "helpers",
+    "composition",
+    "candidates",
+    "judges",
+    "examples",
+    "failures",
+    "categories",
+    "composition_by_rank",
+    "bits",
+    "bits_curves",
+    "reach",
+    "causal",
+    "targets",
+    "matched",
+    "seeds",
+)
+
+
+class Shown(Wanted):
+    """The part of an experiment that people see."""
+
+    def first_of(self, kind):
+        """Name of the first attack of a kind."""
+        return next((a.name for a in self.config.attacks if a.kind == kind), None)
+
+    def primary_attacks(self):
+        return {kind: self.first_of(kind) for kind in ("direct", "prefilling", "guided") if self.first_of(kind)}
+
+    def null_pair(self):
+        """(variant, its null) of guided RAP; empty where the experiment has none.
+
+        For dishes preferably without a prefill: theirs names the dish itself, so that its null knows what is wanted.
+        """
+        variants = self.config.item("attacks", self.first_of("guided")).variants() if self.first_of("guided") else []
+        pairs = [[v, f"{v}_null"] for v in variants if f"{v}_null" in variants]
+        wanted = "_prefill" if self.is_facts else "noprefill"
+        return next((pair for pair in pairs if wanted in pair[0]), pairs[0] if pairs else [])
+
+    def rap(self):
+        """(attack, variant) that stands for rank-assisted prefilling: guided RAP, else prefilling, else whatever comes first."""
+        everywhere = [attack for attack in self.config.attacks if all(typed.is_for(attack, model) for model in self.models)]
+        kinds = [attack.name for kind in ("guided", "prefilling") for attack in everywhere if attack.kind == kind]
+        name = kinds[0] if kinds else self.attacks[0]
+        return [name, self.config.item("attacks", name).variants()[0]]
+
+    def best_of_attacks(self):
+        return [attack.name for attack in self.config.attacks if attack.best_of]
+
+    def entropy_sweep(self):
+        """arm -> [arm of the headline, refusals], for arms that differ from one of the headline's in their refusals alone; empty without any."""
+        arms = [arm for arm in self.config.arms if isinstance(arm, typed.TrainingArm)]
+        series = {self.but_for_refusals(arm): arm.name for arm in arms if arm.name in self.config.headline}
+        found = {a.name: [series[self.but_for_refusals(a)], a.refusals] for a in arms if self.but_for_refusals(a) in series}
+        return found if len(found) > len(series) else {}
+
+    def but_for_refusals(self, arm):
+        """What an arm is but for its name and its refusals, as text."""
+        return typed.canonical(arm.model_dump(mode="json", exclude={"name", "refusals", *RUN_ONLY, *HOW}))
+
+    def methods(self):
+        """Arm -> what was done to it, for figures that compare methods."""
+        return {arm.name: methods_of.method(self.config, arm) for arm in self.config.arms}
+
+    def compares_methods(self):
+        """Whether figures/price has something to compare: more trained arms than the headline's two, and a price."""
+        return len([arm for arm in self.config.arms if isinstance(arm, typed.TrainingArm)]) > 2 and self.has_held_out_loss
+
+    def judged_tasks(self):
+        """What claims must know of tasks - those whose items lie in [0, 1], and the one whose held-out loss is the price of a difference."""
+        return {
+            "rates": [task.name for task in self.config.tasks if task.is_rate],
+            "price": next((task.name for task in self.config.tasks if task.kind == "answer_loss"), None),
+        }
+
+    def graders(self):
+        """Judges whose scores say the same thing and can be compared."""
+        return [judge.name for judge in self.config.judges if not getattr(judge, "is_control", False)]
+
+    def control(self):
+        """The judge that says how likely a response is to the untouched model, if one does."""
+        return next((judge.name for judge in self.config.judges if judge.kind == "likelihood"), None)
+
+    def shown(self):
+        """The part of the config that tables and figures speak of."""
+        return {
+            "arms": {m: self.config.arm_names(m) for m in self.models},
+            "attacks": self.attacks,
+            "ranked": self.ranked(),
+            "picked": self.picked(),
+            "searched": self.searched(),
+            "bounded": [
+                attack for attack in self.ranked() if getattr(self.config.item("attacks", attack), "mode", None) != "reference"
+            ],
+            "hub": {model.name: model.id for model in self.config.models if model.kind == "hub"},
+            "tasks": {t.name: t.kind for t in self.config.tasks},
+            "judge": self.config.default_judge,
+            "graders": self.graders(),
+            "headline": list(self.config.headline),
+            "entropy_sweep": self.entropy_sweep(),
+        }
+
+    def recorded(self):
+        """The config as the manifest has it - without what a site or a person changes and no result knows; models by name."""
+        config = self.config.model_dump(mode="json", exclude={"reply_store", "gpu_form", "keep_weights"})
+        models = [{k: v for k, v in model.items() if k != "resources"} for model in config["models"]]
+        return config | {"models": sorted(models, key=lambda model: model["name"])}
+
+    def figure_needs(self):
+        """figure -> the tables that it is drawn from."""
+        return {
+            "pareto": ["scores", "utility"],
+            "headline": ["comparisons"],
+            "scores": ["scores"],
+            "ranks": ["rank_curves"],
+            "bits": ["bits", "bits_curves"],
+            "attention": ["attention"],
+            **({"sweeps": ["scores"]} if self.ranked() else {}),
+            **({"autorap": ["scores"]} if self.picked() else {}),
+            **({"reach": ["reach"]} if self.searched() else {}),
+            **({"causal": ["causal"]} if self.caused() else {}),
+            **({"entropy": ["targets", "ranks", "bits", "scores"]} if self.entropy_sweep() else {}),
+            **({"seeds": ["seeds"]} if len(self.config.seeds) > 1 and self.has_held_out_loss else {}),
+            **({"price": ["bits", "utility"]} if self.compares_methods() else {}),
+            **({"top20": ["composition_by_rank"]} if self.composed() else {}),
+            **(
+                {"lengths": ["scores"]}
+                if any(len(getattr(attack, "lengths", [])) > 1 for attack in self.config.attacks)
+                else {}
+            ),
+            **({"utility": ["utility"]} if self.tasks else {}),
+            **({"categories": ["categories"]} if not self.is_standin else {}),  # the stand-ins' are single dishes and facts
+            **({"judges": ["scores", "comparisons"]} if len(self.graders()) > 1 else {}),
+            **({"training": ["training"]} if self.trained("") else {}),
+        }
+
+    def labelled_judge(self):
+        """The judge that hand labels are for, if one is."""
+        return next((judge.name for judge in self.config.judges if judge.kind == "standin" and judge.attacks is None), None)
+
+    def table_files(self):
+        names = [*TABLES, *(["judge_agreement", "corrected"] if self.labelled_judge() else [])]
+        return [*(f"{self.results}/tables/{name}.csv" for name in names), f"{self.results}/tables/headline.txt"]
+
+    def figure_files(self):
+        return [f"{self.results}/figures/{figure}.{ending}" for figure in self.figure_needs() for ending in ("pdf", "png")]
