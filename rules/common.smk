@@ -57,13 +57,12 @@ def require_all():
     """Before the first job: what is missing, and whether results can be written. A dry run only names the former, beside its jobs."""
     try:
         access.require_writable(Path(RESULTS))
-        layout.stamp(Path(RESULTS))
     except UserError as error:
         raise WorkflowError(str(error))
-    if not MISSING:
-        return
-    told = "\n".join(str(item) for item in MISSING)
-    raise WorkflowError(f"{len(MISSING)} things are missing:\n{told}")
+    if MISSING:
+        told = "\n".join(str(item) for item in MISSING)
+        raise WorkflowError(f"{len(MISSING)} things are missing:\n{told}")
+    layout.stamp(Path(RESULTS))
 
 
 if MISSING and workflow.is_main_process:
