@@ -28,7 +28,7 @@ from presto_bench.training import trainer
 from presto_bench.training.examples import collate
 
 ROOT = Path(__file__).parent.parent
-ROWS, PROMPT, BATCH, RUNS, TEXT = 32, 40, 8, 5, 110
+ROWS, PROMPT, BATCH, RUNS, TEXT = 32, 40, 8, 3, 110
 
 
 def machine() -> dict[str, object]:
