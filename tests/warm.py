@@ -35,6 +35,9 @@ LIBRARIES = (
     "matplotlib.pyplot",
     "accelerate.commands.launch",
     "snakemake.cli",
+    "smart_open",  # these are Snakemake's, with its first Snakefile
+    "nbformat",
+    "docutils.parsers.rst.directives.images",
 )
 MODULES = ("snakemake", "accelerate.commands.launch", "presto_bench.training.launch")
 # What is started: asks the warm process for a fork of itself and ends as that does.
