@@ -15,13 +15,18 @@ from project import CORES, LEFT_OUT
 
 
 @pytest.fixture(scope="module")
-def unpacked(root, tmp_path_factory):
-    """The wheel's files, as an installation has them."""
+def wheel(root, tmp_path_factory):
     source = Path(shutil.copytree(root, tmp_path_factory.mktemp("source") / "presto-bench", ignore=LEFT_OUT))
     wheels = tmp_path_factory.mktemp("wheels")
     words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(source)]
     subprocess.run(words, check=True)
-    (wheel,) = wheels.glob("presto_bench-*.whl")
+    (made,) = wheels.glob("presto_bench-*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel, tmp_path_factory):
+    """The wheel's files, as an installation has them."""
     folder = tmp_path_factory.mktemp("installed")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -66,3 +71,21 @@ def test_the_default_experiment_can_be_renamed_and_a_shipped_one_is_found_by_nam
         "--", "results/mine/data/prompts.parquet", "-n", "--config", "experiment=mine"
     )
     assert "results/seeds/data/prompts.parquet" in dry("--config", "seeds", "--", "results/seeds/data/prompts.parquet", "-n")
+
+
+@pytest.mark.slow
+def test_in_an_environment_of_its_own_the_tiny_experiment_runs_from_an_empty_folder(wheel, root, tmp_path):
+    """torch first, at the lock's version, so that pip takes no other; then the wheel with what it asks for."""
+    torch = next(line for line in (root / "requirements.lock").read_text().splitlines() if line.startswith("torch=="))
+    bin = tmp_path / "venv/bin"
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    for what in (torch, str(wheel)):
+        subprocess.run([str(bin / "pip"), "install", "--quiet", what], check=True)
+    folder = tmp_path / "mine"
+    tiny_model.make(folder / "downloads/tiny-llama", "llama")
+    shutil.copy(root / "tests/config/tiny.yaml", folder / "mine.yaml")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": CORES}
+    words = [str(bin / "presto-bench"), "run", "--config", "mine.yaml", "--cores", CORES]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert (folder / "results/tiny/summary.json").stat().st_size > 0

@@ -33,6 +33,23 @@ def test_the_fault_experiment_has_at_most_fifteen_jobs(root, tmp_path):
     assert sum(project.would_run("results/tiny/summary.json").values()) <= 15
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_the_workflow_is_found_from_anywhere_and_the_default_experiment_can_be_renamed(finished, tmp_path, elsewhere):
+    """By -s from another folder, and by --directory from its own."""
+    where = ["-s", str(finished.path / "Snakefile")] if elsewhere else ["--directory", str(tmp_path)]
+    for name, renamed in (("standin", []), ("mine", ["--config", "experiment=mine"])):
+        words = [f"results/{name}/data/prompts.parquet", "--cores", "1", "--dry-run", *where, *renamed]
+        done = subprocess.run(
+            [finished.python, "-m", "snakemake", *words],
+            cwd=tmp_path if elsewhere else finished.path,
+            env=finished.environment,
+            capture_output=True,
+            text=True,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0 and f"results/{name}/data/prompts.parquet" in said, said[-2000:]
+
+
 def test_a_second_run_has_nothing_to_do(finished):
     assert finished.would_run() == {}
 
