@@ -43,8 +43,7 @@ def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any
     folder = Path(folder)
     tokenizer = folders.load_tokenizer(folder)
     device = device or precision.best_device()
-    used = precision.resolve(dtype, device)
-    precision.note_weights(folder, dtype, used, device)
+    used = precision.of_weights(folder, dtype, device)
     model = _load_one(folder, used)
     settings = folders.decoding_settings(folder).get(folders.SAFE_DECODING)
     if settings:
@@ -84,8 +83,7 @@ def load_helper(folder: str | Path, dtype: str) -> tuple[Any, Any]:
     have a sequence-classification class than a token-classification class.
     """
     tokenizer, device = folders.load_tokenizer(folder), precision.best_device()
-    used = precision.resolve(dtype, device)
-    precision.note_weights(folder, dtype, used, device)
+    used = precision.of_weights(folder, dtype, device)
     model = AutoModelForSequenceClassification.from_pretrained(
         folder, dtype=getattr(torch, used), num_labels=2, use_safetensors=True, trust_remote_code=False, local_files_only=True
     )

@@ -85,6 +85,14 @@ def _has_bfloat16(device: str) -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def of_weights(folder: str | Path, asked: str, device: str | None = None) -> str:
+    """The precision that weights of `folder` are to be loaded in, resolved and remembered. device: None takes the best there is."""
+    device = device or best_device()
+    used = resolve(asked, device)
+    note_weights(folder, asked, used, device)
+    return used
+
+
 def note_weights(folder: str | Path, asked: str, used: str, device: str | None) -> None:
     """Remember what a model was loaded as, for the job's manifest; warn where this machine emulates it."""
     note(Use(str(folder), asked, used, device, stored(Path(folder)), _warned_of(used, device) if device else None))

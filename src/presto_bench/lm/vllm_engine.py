@@ -29,7 +29,7 @@ def engine(
     # Outside the model's own defaults nothing is taken from its generation config, as with transformers (models.load).
     loaded = vllm.LLM(
         model=str(folder),
-        dtype=precision.resolve(dtype),
+        dtype=precision.of_weights(folder, dtype),
         trust_remote_code=False,
         load_format="safetensors",
         generation_config="vllm",
