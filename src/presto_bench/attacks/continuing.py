@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from presto_bench import draws
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.lm import chat
-from presto_bench.lm.decoding import Continuation, continue_rows, sampling_processors
+from presto_bench.lm.decoding import Continuation, Sampled, continue_rows
 
 
 def sampled(
@@ -26,8 +26,8 @@ def sampled(
     rows, completions = [row.ids for row in encoded], []
     for sample in range(samples):
         generators = [draws.generator(purpose, request.prompt_id, sample) for request in requests]
-        processors = sampling_processors(setting.sampling, generators)
-        found = continue_rows(setting.model, rows, max_new_tokens, setting.end_ids, processors)
+        pick = Sampled(setting.sampling, generators, max_new_tokens, setting.model.device)
+        found = continue_rows(setting.model, rows, max_new_tokens, setting.end_ids, pick)
         completions += [
             completion(setting, request, row, new, sample) for request, row, new in zip(requests, encoded, found, strict=True)
         ]

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import LogitsProcessorList
-
 from presto_bench.config.judges import LocalRubric
 from presto_bench.judges.asking import Failure, Questions
 from presto_bench.judges.base import Bench
@@ -37,7 +35,7 @@ class LocalModel:
         ends = chat.end_of_turn(tokenizer, model)
         for start in range(0, len(todo), self.config.batch_size):
             part = todo[start : start + self.config.batch_size]
-            found = continue_rows(model, [rows[key] for key in part], self.config.max_new_tokens, ends, LogitsProcessorList())
+            found = continue_rows(model, [rows[key] for key in part], self.config.max_new_tokens, ends)
             for key, new in zip(part, found, strict=True):
                 reply = Reply(chat.decode(tokenizer, list(new.ids)), new.finish, len(rows[key]), len(new.ids))
                 self.store.add(key, reply)

@@ -1,25 +1,25 @@
-"""Batched decoding, on transformers' own `generate`.
+"""Batched decoding: one loop for every way of picking the next token.
 
-Sampling is by inverse CDF: warp the logits, then pick where one uniform number per row falls. That is an exact draw,
-and since each row has a generator of its own, a completion does not depend on what else is drawn in its batch.
+A pick sees the logits of all rows that still run; the loop reads what was picked, and rows that have ended leave the batch. Sampling is by inverse CDF over the
+kept tokens: an exact draw, from one uniform number a row and step. Each row's numbers are its own, so a completion does not depend on what else is in its batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from transformers import (
-    LogitsProcessor,
     LogitsProcessorList,
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
-    TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
 from presto_bench.config.models import SamplingConfig
+from presto_bench.lm import reading
 
 
 @dataclass(frozen=True)
@@ -30,109 +30,149 @@ class Continuation:
     finish: str
 
 
-class RowDraw(LogitsProcessor):
-    """Turns greedy search into sampling: leaves only the token that the row's own generator draws."""
+class Pick(Protocol):
+    """Chooses the next token of every running row."""
 
-    def __init__(self, generators: Sequence[np.random.Generator]):
-        self.generators = generators
+    def __call__(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Token ids (b,), from logits (b, V) and what each row has read (b, T); shorter rows repeat their first token behind their end."""
+        ...
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        uniform = torch.tensor([[rng.random()] for rng in self.generators], dtype=torch.float64, device=scores.device)
-        cumulative = scores.double().softmax(-1).cumsum(-1)
-        drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).clamp(max=scores.shape[-1] - 1)
-        return only(scores, drawn)
-
-
-def only(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Logits (B, V) under which each row's token of (B, 1) is the sole choice."""
-    return torch.full_like(scores, -torch.inf).scatter(-1, tokens, 0.0)
+    def leave(self, order: Sequence[int]) -> None:
+        """Rows have ended: those at these positions go on, in this order."""
+        ...
 
 
-def sampling_processors(sampling: SamplingConfig, generators: Sequence[np.random.Generator]) -> LogitsProcessorList:
-    """The model family's warpers in transformers' order, then the draw. Temperature 0 is greedy: no draw."""
+class Greedy:
+    """The most likely token."""
+
+    def __call__(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return logits.argmax(-1)
+
+    def leave(self, order: Sequence[int]) -> None:
+        """Nothing here belongs to a row."""
+
+
+class Sampled:
+    """Draws as the model's family recommends: transformers' warpers in transformers' order. Temperature 0 is greedy: no draw.
+
+    generators: one a row. steps: how many tokens are drawn at most.
+    """
+
+    def __init__(self, sampling: SamplingConfig, generators: Sequence[np.random.Generator], steps: int, device: Any):
+        self.sampling = sampling
+        self.penalty = _penalty(sampling.repetition_penalty)
+        self.warpers = _warpers(sampling)
+        self.step = 0
+        drawn = np.stack([rng.random(steps) for rng in generators]) if sampling.temperature else np.zeros((len(generators), 0))
+        self.uniform = torch.tensor(drawn, dtype=torch.float64, device=device)
+
+    def __call__(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        logits = self.penalty(ids, logits)
+        if self.sampling.temperature == 0:
+            return logits.argmax(-1)
+        kept, tokens = _best(logits, self.sampling.top_k)
+        cumulative = self.warpers(ids, kept).double().softmax(-1).cumsum(-1)
+        uniform = self.uniform[:, self.step, None] * cumulative[:, -1:]
+        place = torch.searchsorted(cumulative, uniform, right=True).clamp(max=kept.shape[-1] - 1)
+        self.step += 1
+        return place[:, 0] if tokens is None else tokens.gather(-1, place)[:, 0]
+
+    def leave(self, order: Sequence[int]) -> None:
+        self.uniform = self.uniform[reading.sent(order, self.uniform.device)]
+
+
+def _penalty(strength: float) -> LogitsProcessorList:
+    return LogitsProcessorList([] if strength == 1.0 else [RepetitionPenaltyLogitsProcessor(strength)])
+
+
+def _warpers(sampling: SamplingConfig) -> LogitsProcessorList:
+    """What follows the penalty and the cut to the top k; none of it needs to know which token a logit belongs to."""
     chain = LogitsProcessorList()
-    if sampling.repetition_penalty != 1.0:
-        chain.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
-    if sampling.temperature == 0:
-        return chain
-    chain.append(TemperatureLogitsWarper(sampling.temperature))
-    if sampling.top_k:
-        chain.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.temperature:
+        chain.append(TemperatureLogitsWarper(sampling.temperature))
     if sampling.top_p < 1:
         chain.append(TopPLogitsWarper(sampling.top_p))
     if sampling.min_p > 0:
         chain.append(MinPLogitsWarper(sampling.min_p))
-    chain.append(RowDraw(generators))
     return chain
 
 
-def left_pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, mask), both (B, T): rows end in the last column.
+def _best(logits: torch.Tensor, top_k: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(logits, tokens) of the k best, both (b, k), by token id; (all logits, None) without a k."""
+    if not top_k:
+        return logits, None
+    tokens = logits.topk(min(top_k, logits.shape[-1])).indices.sort(-1).values
+    return logits.gather(-1, tokens), tokens
 
-    The padding repeats the row's own first token: a repetition penalty then sees nothing that the row does not hold.
-    """
-    width = max(map(len, rows))
-    ids = torch.tensor([[row[0]] * (width - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
-    return ids, mask
+
+@dataclass
+class _Rows:
+    """What is known of each row, running or ended. running: rows by their place in the batch."""
+
+    ends: frozenset[int]
+    running: list[int]
+    said: list[list[int]] = field(default_factory=list)
+    ended: set[int] = field(default_factory=set)
+
+    def note(self, tokens: Sequence[int]) -> list[int]:
+        """Take in one token a running row; the places of those that go on."""
+        for row, token in zip(self.running, tokens, strict=True):
+            if token in self.ends:
+                self.ended.add(row)
+            else:
+                self.said[row].append(token)
+        return [place for place, row in enumerate(self.running) if row not in self.ended]
+
+    def continuations(self) -> list[Continuation]:
+        return [Continuation(tuple(ids), "eos" if row in self.ended else "length") for row, ids in enumerate(self.said)]
 
 
 @torch.inference_mode()
 def continue_rows(
-    model: torch.nn.Module,
-    rows: Sequence[Sequence[int]],
-    max_new_tokens: int,
-    end_ids: Sequence[int],
-    processors: LogitsProcessorList,
+    model: Any, rows: Sequence[Sequence[int]], max_new_tokens: int, end_ids: Sequence[int], pick: Pick | None = None
 ) -> list[Continuation]:
-    """Continue each row of ids by greedy search over what `processors` leave."""
-    ids, mask = left_pad(rows, model.device)
-    output = _generate(model, max_new_tokens, end_ids, input_ids=ids, attention_mask=mask, logits_processor=processors)
-    return [_cut(row, end_ids) for row in output[:, ids.shape[1] :].tolist()]
+    """Continue each row of ids by what `pick` chooses, greedily without one. Most models: the memory of all rows at full length is taken at once."""
+    return _continue(reading.reader(model, rows, max_new_tokens), rows, max_new_tokens, end_ids, pick or Greedy())
 
 
 @torch.inference_mode()
 def continue_options(
-    model: torch.nn.Module,
-    rows: Sequence[Sequence[int]],
-    options: Sequence[Sequence[int]],
-    max_new_tokens: int,
-    end_ids: Sequence[int],
+    model: Any, rows: Sequence[Sequence[int]], options: Sequence[Sequence[int]], max_new_tokens: int, end_ids: Sequence[int]
 ) -> list[list[Continuation]]:
     """Continue each row greedily from each of its options (one token each); a row's own tokens are read once."""
-    most = max(map(len, options))
-    ids, mask = left_pad(rows, model.device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1).past_key_values
-    cache.batch_repeat_interleave(most)
-    # Every row gets as many branches; those that it has no option for repeat its first.
-    branches = torch.tensor([[*own, *[own[0]] * (most - len(own))] for own in options], device=model.device).reshape(-1, 1)
-    output = _generate(
-        model,
-        max_new_tokens,
-        end_ids,
-        input_ids=torch.cat([ids.repeat_interleave(most, 0), branches], 1),
-        attention_mask=torch.nn.functional.pad(mask.repeat_interleave(most, 0), (0, 1), value=1),
-        past_key_values=cache,
-    )
-    new = [_cut(row, end_ids) for row in output[:, ids.shape[1] + 1 :].tolist()]
-    return [new[i * most : i * most + len(own)] for i, own in enumerate(options)]
+    read = reading.reader(model, rows, max_new_tokens + 1)
+    branches = [(i, option) for i, own in enumerate(options) for option in own]
+    read.take([i for i, _ in branches])
+    read.read(torch.tensor([option for _, option in branches], device=model.device))
+    begun = [[*rows[i], option] for i, option in branches]
+    found = iter(_continue(read, begun, max_new_tokens, end_ids, Greedy()))
+    return [[next(found) for _ in own] for own in options]
 
 
-def _generate(model: torch.nn.Module, max_new_tokens: int, end_ids: Sequence[int], **inputs: object) -> torch.Tensor:
-    """Greedy search. models.load leaves nothing but the end tokens in the generation config: a folder's own sampling cannot leak in."""
-    return model.generate(
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=list(end_ids),
-        pad_token_id=end_ids[0],
-        use_cache=True,
-        **inputs,
-    )
+def _continue(
+    read: reading.Reader | reading.WholeReader, rows: Sequence[Sequence[int]], steps: int, end_ids: Sequence[int], pick: Pick
+) -> list[Continuation]:
+    """The loop. Of each step the host waits for one thing: which tokens were picked."""
+    known = _Rows(frozenset(end_ids), list(range(len(rows))), [[] for _ in rows])
+    ids, longest = _with_room(rows, steps, read.model.device)
+    for step in range(steps):
+        tokens = pick(read.logits, ids[:, : longest + step])
+        staying = known.note(tokens.tolist())
+        if not staying or step == steps - 1:
+            break
+        ids[:, longest + step] = tokens
+        if len(staying) < len(known.running):
+            order = reading.closed_up(len(known.running), staying)
+            read.leave(order)
+            pick.leave(order)
+            index = reading.sent(order, ids.device)
+            ids, tokens, known.running = ids[index], tokens[index], [known.running[place] for place in order]
+        read.read(tokens)
+    return known.continuations()
 
 
-def _cut(ids: list[int], end_ids: Sequence[int]) -> Continuation:
-    for i, token in enumerate(ids):
-        if token in end_ids:
-            return Continuation(tuple(ids[:i]), "eos")
-    return Continuation(tuple(ids), "length")
+def _with_room(rows: Sequence[Sequence[int]], steps: int, device: Any) -> tuple[torch.Tensor, int]:
+    """(ids (b, T + steps), T): shorter rows and what is not said yet repeat the row's first token, which a repetition penalty has seen anyway."""
+    longest = max(map(len, rows))
+    padded = [[*row, *[row[0]] * (longest + steps - len(row))] for row in rows]
+    return torch.tensor(padded, device=device), longest

@@ -21,7 +21,7 @@ from transformers import (
 
 from presto_bench.config.models import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
-from presto_bench.lm import blended, folders, precision
+from presto_bench.lm import blended, folders, grouped, precision
 
 
 def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any
         expert = _load_one(folder / folders.EXPERT, used)
         blended.require_same_family(model, expert, folder)
         model = blended.Blended(model, expert, **settings)
+    grouped.switch_on(model)
     return model.to(device).eval(), tokenizer
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from presto_bench import draws, tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.lm import chat, folders, models, vllm_engine
-from presto_bench.lm.decoding import Continuation, continue_rows, sampling_processors
+from presto_bench.lm.decoding import Continuation, Sampled, continue_rows
 
 log = logging.getLogger("presto_bench")
 
@@ -62,7 +62,8 @@ def _transformers(writer: Writer) -> Engine:
     ends = chat.end_of_turn(tokenizer, model)
 
     def decode(rows: Sequence[Sequence[int]], generators: Sequence[np.random.Generator]) -> list[Continuation]:
-        return continue_rows(model, rows, writer.max_new_tokens, ends, sampling_processors(writer.sampling, generators))
+        pick = Sampled(writer.sampling, generators, writer.max_new_tokens, model.device)
+        return continue_rows(model, rows, writer.max_new_tokens, ends, pick)
 
     return decode
 

@@ -13,7 +13,8 @@ import torch
 
 from presto_bench import draws
 from presto_bench.lm import chat
-from presto_bench.lm.decoding import continue_options, left_pad
+from presto_bench.lm.decoding import continue_options
+from presto_bench.lm.reading import left_pad
 from presto_bench.measures import ranks
 
 TOP = 20

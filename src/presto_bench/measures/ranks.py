@@ -41,8 +41,9 @@ def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
     worst = logits.topk(k).values[:, -1:]
     above, equal = logits > worst, logits == worst
     room = k - above.sum(-1, keepdim=True)
-    chosen = above | (equal & (equal.cumsum(-1) <= room))
-    ids = chosen.nonzero()[:, 1].view(len(logits), k)  # ascending within a row, and exactly k of them
+    chosen = above | (equal & (equal.cumsum(-1, dtype=torch.int32) <= room))
+    # Exactly k of a row are chosen; sorted, they ascend. No `nonzero`: a GPU would be waited for.
+    ids = chosen.byte().topk(k).indices.sort(-1).values
     order = logits.gather(-1, ids).sort(dim=-1, descending=True, stable=True).indices
     return ids.gather(-1, order)
 

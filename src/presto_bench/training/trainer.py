@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments
 from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
 from presto_bench.lm import precision
-from presto_bench.lm.decoding import left_pad
+from presto_bench.lm.reading import left_pad
 from presto_bench.training import attention_mass
 from presto_bench.training.examples import Example, collate
 from presto_bench.training.objective import ObjectiveTrainer

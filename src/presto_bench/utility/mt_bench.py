@@ -22,7 +22,7 @@ from presto_bench.judges import online
 from presto_bench.judges.asking import settle
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.lm import chat, models
-from presto_bench.lm.decoding import continue_rows, sampling_processors
+from presto_bench.lm.decoding import Sampled, continue_rows
 from presto_bench.utility.base import Measured, Question, Setting
 
 TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}  # else 0
@@ -87,8 +87,9 @@ def answer(config: MtBench, asked: Sequence[Asked], setting: Setting) -> dict[st
                 part = list(group.iloc[start : start + config.batch_size])
                 rows = [chat.encode_turns(setting.tokenizer, _history(q, said[q.id], turn), setting.chat_format) for q in part]
                 longest = min(config.max_new_tokens, room - max(map(len, rows)))
-                processors = sampling_processors(sampling, [draws.generator("mt_bench", q.id, turn) for q in part])
-                for q, new in zip(part, continue_rows(setting.model, rows, longest, ends, processors), strict=True):
+                generators = [draws.generator("mt_bench", q.id, turn) for q in part]
+                pick = Sampled(sampling, generators, longest, setting.model.device)
+                for q, new in zip(part, continue_rows(setting.model, rows, longest, ends, pick), strict=True):
                     said[q.id].append(chat.decode(setting.tokenizer, list(new.ids)))
         if kept:
             rows = [{"prompt_id": q.id, "text": said[q.id][turn], "finish": "eos"} for q in asked]
