@@ -152,7 +152,7 @@ REACHES = {
     "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
     "lm/decoding.py": {"answers", "composition", "harm", "helper", "own_answers", "refusals"},
-    "lm/reading.py": {"answers", "attack", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
+    "lm/reading.py": {"answers", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
     "lm/writing.py": {"answers", "harm", "own_answers", "refusals"},
     "judges/refusal.py": {"answers", "composition", "harm", "helper", "refusals", "utility"},
     "policies/harm.py": {"harm", "harm_prompts"},
