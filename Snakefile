@@ -25,13 +25,13 @@ report: str(Path(RESULTS, "front.rst").resolve())
 
 wildcard_constraints:
     model=one_of(MODELS),
-    arm=one_of([*ARMS, "untouched"]),
+    arm=one_of([*ARMS, *GRID["arms"], "untouched"]),
     seed=r"\d+",
     shard=r"\d+",
     shards=r"\d+",
-    attack=one_of(ATTACKS),
+    attack=one_of([*ATTACKS, *GRID["attacks"]]),
     judge=one_of(JUDGES),
-    task=one_of(TASKS),
+    task=one_of([*TASKS, *GRID["tasks"]]),
     refusals="greedy|sampled|varied|given",
 
 
@@ -62,6 +62,13 @@ include: "rules/measure.smk"
 include: "rules/grade.smk"
 include: "rules/analyse.smk"
 include: "rules/report.smk"
+
+
+if CONFIG.strength:
+
+    include: "rules/strength.smk"
+
+
 include: "rules/targets.smk"
 
 

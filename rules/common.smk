@@ -45,6 +45,7 @@ EXPERIMENT, SPECS, MACHINE = Shown(CONFIG, LISTS), Specs(CONFIG), Machine(CONFIG
 RESULTS, POLICY_LISTS, FETCHED = EXPERIMENT.results, EXPERIMENT.lists, EXPERIMENT.fetched
 MODELS, ATTACKS, JUDGES, TASKS = EXPERIMENT.models, EXPERIMENT.attacks, EXPERIMENT.judges, EXPERIMENT.tasks
 ARMS = [item.name for item in CONFIG.arms]
+GRID = {section: [item.name for item in CONFIG.of_strength(section)] for section in ("arms", "attacks", "tasks")}
 STANDIN, FACTS = EXPERIMENT.is_standin, EXPERIMENT.is_facts
 # What is measured on one model for all; by name, so that their order in the config means nothing.
 FIRST_MODEL = min(MODELS)

@@ -26,6 +26,10 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     run.add_argument("--cores", default="all")
     run.add_argument("words", nargs="*", help="for Snakemake, behind a `--`: targets first, then options")
+    strength = commands.add_parser("strength", help="which learning rates of the config's grid the strength rule admits")
+    strength.set_defaults(run=strength_of)
+    strength.add_argument("--config", type=Path, help="as for `run`")
+    strength.add_argument("--cores", default="all")
     rap = commands.add_parser("rap", help="pick from a model's ranks by hand; sessions are recorded and graded by the workflow")
     rap.set_defaults(run=sessions)
     rap.add_argument("--config", type=Path, default=Path("config/config.yaml"))
@@ -94,6 +98,21 @@ def run_of(arguments: argparse.Namespace) -> int:
     from presto_bench.runs import starting
 
     return subprocess.run(starting.command(arguments.config, arguments.cores, arguments.words)).returncode
+
+
+def strength_of(arguments: argparse.Namespace) -> int:
+    """Measures the grid, or what is missing of it, and shows each model's table."""
+    import subprocess
+
+    from presto_bench.runs import shown_strength, starting
+
+    config = configs.read(starting.config_file(arguments.config))
+    if config.strength is None:
+        raise UserError(arguments.config or "config", "it has no `strength`", "add `strength: {arm: …, lr: [1.0e-4, …]}`")
+    done = subprocess.run(starting.command(arguments.config, arguments.cores, ["strength"]))
+    if not done.returncode:
+        print(shown_strength.screen(config))
+    return done.returncode
 
 
 def costs_of(arguments: argparse.Namespace) -> int:

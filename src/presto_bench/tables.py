@@ -106,6 +106,7 @@ TABLES: dict[str, Table] = {
         {**_RUN, "prompt_id": S, "role": S, "patch": S, "span": S, "first_layer": I, "last_layer": I, "bits": F, "moved": F},
         ("prompt_id", "role", "patch", "span", "first_layer", "last_layer"),
     ),
+    "entropy": Table({**_RUN, "prompt_id": S, "place": S, "nats": F}, ("prompt_id", "place")),
     "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
     "utility": Table(
         {**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F, "category": S}, ("task", "prompt_id"), frozenset({"value"})

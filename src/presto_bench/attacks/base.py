@@ -65,10 +65,12 @@ class Completion:
 Attack = Callable[[Any, str, Sequence[Request], Setting], list[Completion]]
 
 
-def held_out_requests(prompts: pd.DataFrame, answers: pd.DataFrame, prefills: pd.DataFrame) -> list[Request]:
-    """The forbidden requests of the test split that there is an answer to, each with its prefill."""
+def held_out_requests(
+    prompts: pd.DataFrame, answers: pd.DataFrame, prefills: pd.DataFrame, split: str = "test"
+) -> list[Request]:
+    """The forbidden requests of a split that there is an answer to, each with its prefill."""
     kept = answers[answers["kept"]].set_index("prompt_id")["answer"]
-    chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "test") & prompts["prompt_id"].isin(kept.index)]
+    chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == split) & prompts["prompt_id"].isin(kept.index)]
     prefill = prefills.set_index("prompt_id")["prefill"]
     return [Request(r.prompt_id, r.prompt, prefill[r.prompt_id], answer=kept[r.prompt_id]) for r in chosen.itertuples()]
 

@@ -17,6 +17,9 @@ class AttackConfig(Item):
     best_of: ClassVar[bool] = False  # a request counts with the best of its samples, not with their mean
     run_only: ClassVar[frozenset[str]] = frozenset({"shards", "only"})  # over which jobs it is spread changes no completion
     only: Only = None
+    split: Literal["test", "dev"] = Field(
+        "test", description="requests that are attacked; dev is for choices, test for results"
+    )
     shards: PositiveInt = Field(1, description="jobs that share the batches of one arm, so that they fill a node's GPUs")
     batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
 
@@ -47,13 +50,15 @@ class Prefilling(AttackConfig):
     """Prompt and prefill, then a sampled continuation; and a greedy one.
 
     lengths: tokens of the attack prefill, or `full`; 0 is none. recipe_lengths: tokens of the untouched model's own answer as
-    the prefill, which can be longer than those that training saw. in_user_turn: also ask for the prefill in the user's turn.
+    the prefill, which can be longer than those that training saw; greedy_recipe_lengths: the same with a greedy continuation.
+    in_user_turn: also ask for the prefill in the user's turn.
     """
 
     runner = "presto_bench.attacks.prefilling:run"
     kind: Literal["prefilling"]
     lengths: list[Literal["full"] | NonNegativeInt] = Field(["full"], min_length=1)
     recipe_lengths: list[PositiveInt] = []
+    greedy_recipe_lengths: list[PositiveInt] = []
     in_user_turn: bool = False
     max_new_tokens: PositiveInt = 160
     samples: PositiveInt = 1
@@ -61,7 +66,8 @@ class Prefilling(AttackConfig):
 
     def variants(self) -> list[str]:
         kinds = [*(f"prefill_{length}" for length in self.lengths), *(f"recipe_{length}" for length in self.recipe_lengths)]
-        return [*kinds, *(["user_turn"] if self.in_user_turn else []), GREEDY]
+        greedy = [GREEDY, *(f"{GREEDY}_recipe_{length}" for length in self.greedy_recipe_lengths)]
+        return [*kinds, *(["user_turn"] if self.in_user_turn else []), *greedy]
 
 
 class Sampling(AttackConfig):

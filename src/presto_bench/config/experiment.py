@@ -11,6 +11,7 @@ from presto_bench.config.harm import HarmConfig
 from presto_bench.config.helper import HelperConfig
 from presto_bench.config.parts import UNTOUCHED, Item, Name, Strict
 from presto_bench.config.standin import StandinConfig
+from presto_bench.config.strength import StrengthConfig
 
 LISTS = ("models", "arms", "attacks", "judges", "tasks")
 
@@ -41,6 +42,9 @@ class Config(Strict):
     )
     acknowledge: Acknowledgement | None = Field(None, description="needed for policy `harm` with sources as they are published")
     helper: HelperConfig = HelperConfig()
+    strength: StrengthConfig | None = Field(
+        None, description="the grid behind the arms' learning rate, for `snakemake strength`; nothing else trains or counts it"
+    )
     composition: CompositionConfig | None = Field(
         CompositionConfig(),
         description="what stands in each arm's top 20; null: measured only where AutoRAP's helper is checked on it",
@@ -58,7 +62,14 @@ class Config(Strict):
     bootstrap: PositiveInt = Field(2000, description="resamples behind every interval")
 
     def item(self, section: str, name: str) -> Any:
-        return next(item for item in getattr(self, section) if item.name == name)
+        return next(item for item in [*getattr(self, section), *self.of_strength(section)] if item.name == name)
+
+    def of_strength(self, section: str) -> list[Any]:
+        """Items that the strength rule adds to a list; no other part of the experiment counts them."""
+        if self.strength is None or section not in ("arms", "attacks", "tasks"):
+            return []
+        made = getattr(self.strength, section)
+        return made(self.arms) if section == "arms" else made()
 
     @property
     def default_judge(self) -> str:
@@ -80,7 +91,7 @@ class Config(Strict):
             return max(self.arm_seeds(entry.of), self.arm_seeds(entry.expert), key=len)
         if not isinstance(entry, TrainingArm):
             return [0]
-        return list(self.seeds)
+        return list(self.strength.seeds if self.strength and arm in self.strength.rates else self.seeds)
 
     def causal_runs(self, model: str, arm: str, seed: int) -> bool:
         """Whether the causal test looks at this run: base and the headline's arms of a model that has both."""

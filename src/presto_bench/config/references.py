@@ -19,6 +19,7 @@ def check(config: Config, where: str) -> None:
     _arms_and_attacks(config, where)
     _only(config, where)
     _policy(config, where)
+    _strength(config, where)
 
 
 def _names(config: Config, where: str) -> None:
@@ -192,6 +193,34 @@ def _policy(config: Config, where: str) -> None:
                 f"what counts as an answer cannot be listed under policy {config.policy}, so that no search can prove anything",
                 "leave this attack out, or take policy facts (config/experiments/facts.yaml)",
             )
+
+
+def _strength(config: Config, where: str) -> None:
+    """The grid varies a training of this experiment, with seeds and names of its own."""
+    if config.strength is None:
+        return
+    if config.policy == "harm":
+        raise UserError(
+            f"{where}: strength",
+            "under policy harm no prefills are published for dev requests, so that the rule has nothing to look behind",
+            "leave it out, or take policy cooking or facts",
+        )
+    trained = [arm.name for arm in config.arms if isinstance(arm, TrainingArm)]
+    if config.strength.arm not in trained:
+        raise UserError(
+            f"{where}: strength.arm", f"{config.strength.arm!r} is no arm that is trained", f"one of: {', '.join(trained)}"
+        )
+    shared = sorted(set(config.strength.seeds) & set(config.seeds))
+    if shared:
+        raise UserError(
+            f"{where}: strength.seeds",
+            f"seed {shared[0]} is one of the experiment's own",
+            "take others: a learning rate must not be chosen on the seeds that it is judged by",
+        )
+    for section in ("arms", "attacks", "tasks"):
+        taken = {item.name for item in getattr(config, section)} & {item.name for item in config.of_strength(section)}
+        if taken:
+            raise UserError(f"{where}: {section}", f"the name {min(taken)!r} belongs to the strength rule", "rename that entry")
 
 
 def _helper(config: Config, attack: Item, where: str) -> None:

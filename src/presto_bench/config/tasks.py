@@ -31,6 +31,7 @@ class AnswerLoss(TaskConfig):
     runner = "presto_bench.utility.answer_loss:run"
     better = "lower"
     kind: Literal["answer_loss"]
+    split: Literal["test", "dev"] = "test"
 
 
 class RefusalRate(TaskConfig):

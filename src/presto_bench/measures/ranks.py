@@ -53,6 +53,11 @@ def top_ids(logits: torch.Tensor, k: int) -> list[int]:
     return top_k(logits[None], k)[0].tolist()
 
 
+def entropy(logits: torch.Tensor) -> torch.Tensor:
+    """(n,) entropy of the next token in nats, from logits (n, V)."""
+    return torch.distributions.Categorical(logits=logits.double()).entropy()
+
+
 def pfa_kl(first: torch.Tensor, after: torch.Tensor) -> float:
     """KL(first ‖ after) in nats, from the (V,) logits at the first response token and right after the prefill."""
     log_first, log_after = first.double().log_softmax(-1), after.double().log_softmax(-1)

@@ -138,10 +138,24 @@ class Inputs:
         return inputs | ({"weights": f"{folder}/model"} if hasattr(judge, "weights") else {})
 
     def arms_of_kind(self, cls):
-        return [arm.name for arm in self.config.arms if isinstance(arm, cls)]
+        every = [*self.config.arms, *self.config.of_strength("arms")]
+        return [arm.name for arm in every if isinstance(arm, cls)]
+
+    def of_grid(self, pattern):
+        """Files of the strength rule's grid and of base, of a job's model, for every attack or task of the rule that `pattern` names."""
+        runs = [("base", 0)] + [(arm, seed) for arm in self.config.strength.rates for seed in self.config.strength.seeds]
+        attacks, tasks = ([item.name for item in self.config.of_strength(section)] for section in ("attacks", "tasks"))
+        asked = attacks if "{attack}" in pattern else tasks if "{task}" in pattern else [""]
+
+        def files(wildcards):
+            named = [{"attack": name, "task": name, "arm": arm, "seed": seed} for name in asked for arm, seed in runs]
+            return [f"{self.results}/{pattern}".format(model=wildcards.model, **names) for names in named]
+
+        return files
 
     def attacks_in_one_piece(self):
-        return [attack.name for attack in self.config.attacks if attack.shards == 1]
+        every = [*self.config.attacks, *self.config.of_strength("attacks")]
+        return [attack.name for attack in every if attack.shards == 1]
 
     def sharded_attacks(self):
         return [attack.name for attack in self.config.attacks if attack.shards > 1]

@@ -23,14 +23,16 @@ def home() -> Path:
 
 def command(config: Path | None, cores: str, words: Sequence[str]) -> list[str]:
     """What to run in this folder. config: None is the default experiment, also a name of a shipped config; words: for Snakemake, as they are."""
-    chosen = ["--configfile", str(_config(config))] if config else []
+    chosen = ["--configfile", str(config_file(config))] if config else []
     # Words first: some of Snakemake's options take all that follows.
     where = ["--snakefile", str(home() / "Snakefile"), "--workflow-profile", str(home() / "profiles/default")]
     return [sys.executable, "-m", "snakemake", *words, *where, "--cores", cores, *chosen]
 
 
-def _config(given: Path) -> Path:
+def config_file(given: Path | None) -> Path:
+    """A config of this folder, or a shipped one by its name; without one the default experiment."""
+    if given is None:
+        own = Path("config/config.yaml")
+        return own if own.is_file() else home() / own
     shipped = home() / "config" / f"{given}.yaml"
-    if given.is_file() or not shipped.is_file():
-        return given
-    return shipped
+    return given if given.is_file() or not shipped.is_file() else shipped

@@ -15,12 +15,13 @@ from presto_bench.stages.job import Job
 def requests_of(job: Job) -> list[Request]:
     prompts = tables.read(job.path("prompts"), "prompts")
     answers, prefills = tables.read(job.path("answers"), "answers"), tables.read(job.path("prefills"), "prefills")
-    found = held_out_requests(prompts, answers, prefills)
+    split = job.item("attacks").split
+    found = held_out_requests(prompts, answers, prefills, split)
     if not found:
         raise UserError(
             job.path("answers"),
-            "no test request is left to attack",
-            "lower standin.answers.min_score or raise standin.dishes.test (policy facts: standin.facts.test)",
+            f"no {split} request is left to attack",
+            f"lower standin.answers.min_score or raise standin.dishes.{split} (policy facts: standin.facts.{split})",
         )
     attacked = prompts[prompts["prompt_id"].isin([request.prompt_id for request in found])]
     found = with_accepted(found, by_name.accepted(job.spec["policy"], attacked))

@@ -16,7 +16,9 @@ from presto_bench.utility.base import Question, Setting
 def make(job: Job) -> None:
     task = job.whole_item("tasks")
     files = {path.stem: path for path in job.paths("sources")}
-    questions = _of_source(files[task.source]) if getattr(task, "source", None) else _held_out(job)
+    questions = (
+        _of_source(files[task.source]) if getattr(task, "source", None) else _held_out(job, getattr(task, "split", "test"))
+    )
     model, tokenizer = models.load(job.path("model"), job.model.decode_dtype if task.decodes else job.model.dtype)
     setting = Setting(
         model,
@@ -35,11 +37,11 @@ def make(job: Job) -> None:
     tables.write(job.path("utility"), "utility", pd.DataFrame(rows, columns=list(tables.TABLES["utility"].columns)))
 
 
-def _held_out(job: Job) -> list[Question]:
-    """The benign test requests that the untouched model answered."""
+def _held_out(job: Job, split: str) -> list[Question]:
+    """The benign requests of a split that the untouched model answered."""
     prompts = tables.read(job.path("prompts"), "prompts")
     answers = tables.read(job.path("answers"), "answers")
-    held_out = prompts[(prompts["role"] == "benign") & (prompts["split"] == "test")]
+    held_out = prompts[(prompts["role"] == "benign") & (prompts["split"] == split)]
     frame = answers[answers["kept"]].merge(held_out, on="prompt_id")
     return [Question(r.prompt_id, r.prompt, r.answer) for r in frame.itertuples()]
 

@@ -21,7 +21,7 @@ from presto_bench.errors import UserError
 from presto_bench.lm import precision
 from presto_bench.lm.reading import left_pad
 from presto_bench.training import attention_mass
-from presto_bench.training.examples import Example, collate
+from presto_bench.training.examples import Example, by_length, collate
 from presto_bench.training.objective import ObjectiveTrainer
 
 log = logging.getLogger("presto_bench")
@@ -146,7 +146,7 @@ def fit(
     trainer = ObjectiveTrainer(
         model=adapted(model, config),
         args=_arguments(config, seed, work),
-        train_dataset=list(examples),
+        train_dataset=by_length(examples, config.batch_size),
         data_collator=_Collator(tokenizer.eos_token_id, base_first),
         callbacks=[metrics, CheckpointSeal(), StopOnTerm()],
         objective=config,

@@ -1,0 +1,57 @@
+"""The strength rule's grid: one arm at several learning rates, looked at on dev requests alone (analysis/strength.py)."""
+
+from collections.abc import Sequence
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+
+from presto_bench.config.arms import TrainingArm
+from presto_bench.config.attacks import Guided, Prefilling
+from presto_bench.config.parts import Item, Name, Strict
+from presto_bench.config.tasks import AnswerLoss
+
+PREFILLING, GUIDED, LOSS = "strength_prefilling", "strength_guided", "strength_loss"
+
+
+class StrengthConfig(Strict):
+    """How strong a training of `arm` is strong enough. Its seeds are used for nothing else; nothing of the test split is looked at."""
+
+    arm: Name = "da"
+    lr: list[PositiveFloat] = Field(min_length=1, description="learning rates; all else is as the arm says")
+    seeds: list[NonNegativeInt] = Field([100, 101, 102], min_length=1)
+    depths: list[PositiveInt] = Field([10, 25, 50], description="tokens of the untouched model's own answer to refuse behind")
+    samples: PositiveInt = Field(4, description="sampled answers a request behind the attack's prefill")
+    max_new_tokens: PositiveInt = 96
+    guided_steps: PositiveInt = Field(64, description="length of guided RAP's answers, which are reported and no condition")
+
+    @field_validator("lr", "seeds", "depths")
+    @classmethod
+    def _once(cls, values: list[float]) -> list[float]:
+        if len(set(values)) < len(values):
+            raise ValueError("list each value once")
+        return values
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Name of each grid arm -> its learning rate."""
+        return {f"{self.arm}_lr{rate * 1e6:g}u".replace(".", "p"): rate for rate in self.lr}
+
+    def arms(self, known: Sequence[Item]) -> list[TrainingArm]:
+        """The grid's arms, from the arm that they vary."""
+        start = next(arm for arm in known if arm.name == self.arm)
+        return [start.model_copy(update={"name": name, "lr": rate}) for name, rate in self.rates.items()]
+
+    def attacks(self) -> list[Item]:
+        """What is asked of each: prefilling at every depth, and guided RAP."""
+        prefilling = Prefilling(
+            name=PREFILLING,
+            kind="prefilling",
+            split="dev",
+            greedy_recipe_lengths=self.depths,
+            samples=self.samples,
+            max_new_tokens=self.max_new_tokens,
+        )
+        guided = Guided(name=GUIDED, kind="guided", split="dev", prefill=[True], null=None, max_steps=self.guided_steps)
+        return [prefilling, guided]
+
+    def tasks(self) -> list[Item]:
+        return [AnswerLoss(name=LOSS, kind="answer_loss", split="dev")]

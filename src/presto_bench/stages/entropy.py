@@ -1,0 +1,41 @@
+"""entropy/<model>/<arm>/seed<n>.parquet: how sharp an arm's next-token distribution is behind the prefills that it is to refuse behind, on dev requests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import torch
+
+from presto_bench import tables
+from presto_bench.attacks.base import held_out_requests
+from presto_bench.lm import chat, folders, models
+from presto_bench.lm.forward import logits_at
+from presto_bench.measures import ranks
+from presto_bench.stages.job import Job
+
+BATCH = 32
+
+
+def make(job: Job) -> None:
+    model, tokenizer = models.load(job.path("model"), job.model.dtype)
+    places = list(_places(job, tokenizer))
+    records = []
+    for start in range(0, len(places), BATCH):
+        part = places[start : start + BATCH]
+        rows = [row for _, _, row in part]
+        logits = logits_at(model, rows, [[len(row.ids) - 1] for row in rows], tokenizer.eos_token_id)
+        for (prompt_id, place, _), nats in zip(part, ranks.entropy(torch.cat(logits)).tolist(), strict=True):
+            records.append((job.model.name, job.wildcards["arm"], job.seed, prompt_id, place, nats))
+    tables.write(job.path("entropy"), "entropy", pd.DataFrame(records, columns=list(tables.TABLES["entropy"].columns)))
+
+
+def _places(job: Job, tokenizer: Any) -> Iterator[tuple[str, str, chat.Encoded]]:
+    """(prompt_id, place, ids) of the bare prompt, the attack's prefill and the first tokens of the untouched model's own answer."""
+    frames = [tables.read(job.path(name), name) for name in ("prompts", "answers", "prefills")]
+    form = folders.chat_format(job.path("model"), job.chat_format)
+    for request in held_out_requests(*frames, split="dev"):
+        answer = chat.encode_text(tokenizer, request.answer)
+        prefills = {"prompt": [], "prefill": chat.encode_text(tokenizer, request.prefill)}
+        prefills |= {f"recipe_{depth}": answer[:depth] for depth in job.spec["depths"]}
+        for place, prefill in prefills.items():
+            yield request.prompt_id, place, chat.encode(tokenizer, request.prompt, form, prefill)

@@ -1,0 +1,24 @@
+"""strength/<model>.csv and .json: what each learning rate of the grid does, and which of them the rule admits."""
+
+import json
+from dataclasses import asdict
+
+import pandas as pd
+
+from presto_bench import tables
+from presto_bench.analysis import scores, strength
+from presto_bench.config.strength import StrengthConfig
+from presto_bench.stages.job import Job
+
+
+def make(job: Job) -> None:
+    config = StrengthConfig.model_validate(job.spec["strength"])
+    graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    measured = strength.Measured(graded, _all(job, "utility"), _all(job, "entropy"))
+    found = strength.table(measured, config.rates, config.depths, job.spec["bootstrap"])
+    tables.write_text(job.path("table"), found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    tables.write_text(job.path("pick"), json.dumps(asdict(strength.pick(found)), indent=1) + "\n")
+
+
+def _all(job: Job, name: str) -> pd.DataFrame:
+    return pd.concat([tables.read(path, name) for path in job.paths(name)], ignore_index=True)

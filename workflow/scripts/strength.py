@@ -1,0 +1,3 @@
+from presto_bench.stages import job, strength
+
+job.run(strength.make, snakemake)
