@@ -26,9 +26,7 @@ rule prompts:
 
 rule answers:
     input:
-        model=EXPERIMENT.untouched,
-        prompts=rules.prompts.output.prompts,
-        lists=POLICY_LISTS,
+        unpack(EXPERIMENT.answers_inputs),
     output:
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         manifest=f"{RESULTS}/data/{{model}}/answers.manifest.json",
@@ -50,6 +48,34 @@ rule answers:
         code=code("answers"),
     script:
         "../workflow/scripts/answers.py"
+
+
+# What the package ships for a known model, made anew: `make answers`.
+rule shipped_answers:
+    input:
+        model=EXPERIMENT.untouched,
+        prompts=rules.prompts.output.prompts,
+        lists=POLICY_LISTS,
+    output:
+        shipped=f"{RESULTS}/shipped/{{model}}.csv",
+    log:
+        f"{RESULTS}/logs/shipped_answers/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/shipped_answers/{{model}}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        **MACHINE.of_model(),
+    params:
+        spec=lambda w: spec(
+            policy=CONFIG.policy,
+            models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"),
+            answers=CONFIG.standin.answers,
+        ),
+        code=code("shipped_answers"),
+    script:
+        "../workflow/scripts/shipped_answers.py"
 
 
 rule refusals:

@@ -45,6 +45,7 @@ TABLES: dict[str, Table] = {
     "prefills": Table({"prompt_id": S, "prefill": S, "source": S}, ("prompt_id",), private=True),
     "answers": Table({"prompt_id": S, "answer": S, "finish": S, "score": F, "kept": pa.bool_()}, ("prompt_id",), private=True),
     "written": Table({"prompt_id": S, "text": S, "finish": S}, ("prompt_id",), private=True),
+    "decoded": Table({"prompt_id": S, "text": S, "finish": S, "token_ids": pa.list_(I)}, ("prompt_id",), private=True),
     "augmented": Table({"seed": I, "epoch": I, "order": I, "prompt_id": S, "prefill_tokens": I}, ("order",)),
     "completions": Table(
         {

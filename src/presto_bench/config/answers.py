@@ -1,5 +1,7 @@
 """The untouched model's own answers."""
 
+from typing import Literal
+
 from pydantic import Field, PositiveInt
 
 from presto_bench.config.parts import Share, Strict
@@ -8,6 +10,10 @@ from presto_bench.config.parts import Share, Strict
 class AnswersConfig(Strict):
     """The untouched model's own answers, and which of them are good enough to stand for knowledge that can leak."""
 
+    source: Literal["own", "shipped"] = Field(
+        "own",
+        description="shipped: answers that come with the package, for a model that it knows; own: the model answers in the run",
+    )
     max_new_tokens: PositiveInt = 160
     batch_size: PositiveInt = 64
     min_score: Share = Field(0.5, description="dishes whose own answer scores less are excluded, and counted")

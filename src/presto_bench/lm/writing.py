@@ -34,9 +34,9 @@ class Writer:
 
 
 def write(writer: Writer, prompts: Mapping[str, str], work: Path) -> pd.DataFrame:
-    """The table `written` (prompt_id, text, finish) of all prompts, in their order. work: where finished batches are kept."""
+    """The table `decoded` (prompt_id, text, finish, token_ids) of all prompts, in their order. work: where finished batches are kept."""
     tokenizer, context = folders.load_tokenizer(writer.folder), models.context_length(writer.folder)
-    ids = list(prompts)
+    ids = sorted(prompts, key=lambda prompt_id: len(prompts[prompt_id]))  # of like length side by side
     missing = [start for start in range(0, len(ids), writer.batch_size) if not _part(writer, work, start).exists()]
     engine = ENGINES[writer.engine](writer) if missing else None
     for start in missing:
@@ -47,10 +47,13 @@ def write(writer: Writer, prompts: Mapping[str, str], work: Path) -> pd.DataFram
         found = engine([row.ids for row in rows], [draws.generator(writer.purpose, p) for p in mine])
         texts = [chat.decode(tokenizer, list(c.ids)) for c in found]
         frame = pd.DataFrame({"prompt_id": mine, "text": texts, "finish": [c.finish for c in found]})
-        tables.write(_part(writer, work, start), "written", frame)
+        frame["token_ids"] = [list(c.ids) for c in found]
+        tables.write(_part(writer, work, start), "decoded", frame)
         log.info("%s: %d of %d", writer.purpose, start + len(mine), len(ids))
-    parts = [tables.read(_part(writer, work, start), "written") for start in range(0, len(ids), writer.batch_size)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(tables.TABLES["written"].columns))
+    parts = [tables.read(_part(writer, work, start), "decoded") for start in range(0, len(ids), writer.batch_size)]
+    if parts:
+        return pd.concat(parts).set_index("prompt_id").loc[list(prompts)].reset_index()
+    return pd.DataFrame(columns=list(tables.TABLES["decoded"].columns))
 
 
 def _part(writer: Writer, work: Path, start: int) -> Path:

@@ -17,6 +17,7 @@ from presto_bench.config.models import HubModel, LocalModel
 from presto_bench.config.tasks import MtBench
 from presto_bench.data import sources
 from presto_bench.errors import UserError
+from presto_bench.policies import shipped
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def missing(config: Config) -> list[Missing]:
     return [
         *_acknowledgement(config),
         *_models(config),
+        *_answers(config),
         *_sources(config),
         *_harmful_model(config),
         *_engine(config),
@@ -96,6 +98,18 @@ def _token() -> bool:
     from huggingface_hub import get_token
 
     return bool(get_token())
+
+
+def _answers(config: Config) -> list[Missing]:
+    """Shipped answers that do not belong to a configured model, or that were edited."""
+    if config.policy == "harm" or config.standin.answers.source == "own":
+        return []
+    obstacles = {model.name: shipped.obstacle(model, config.standin.answers) for model in config.models}
+    return [
+        Missing("standin.answers.source", f"shipped, but for {name}: {obstacle}", shipped.MEND)
+        for name, obstacle in obstacles.items()
+        if obstacle
+    ]
 
 
 def _sources(config: Config) -> list[Missing]:

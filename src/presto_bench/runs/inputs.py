@@ -6,6 +6,7 @@ from presto_bench import config as typed
 from presto_bench.config import source_names
 from presto_bench.config.experiment import Config
 from presto_bench.data import sources
+from presto_bench.policies import shipped
 
 LISTED = {
     "cooking": ["dishes", "requests", "prefills", "refusals", "refusal_closings"],
@@ -140,6 +141,15 @@ class Inputs:
     def arms_of_kind(self, cls):
         every = [*self.config.arms, *self.config.of_strength("arms")]
         return [arm.name for arm in every if isinstance(arm, cls)]
+
+    def answers_inputs(self, wildcards):
+        """Requests, and who answers them: the untouched model, or a file that comes with the package."""
+        asked = {"prompts": f"{self.results}/data/prompts.parquet", "lists": self.lists}
+        if self.config.standin.answers.source == "own":
+            return asked | {"model": self.untouched(wildcards)}
+        model = self.config.item("models", wildcards.model)
+        file = shipped.file_of(model).name if shipped.obstacle(model, self.config.standin.answers) is None else "none"
+        return asked | {"shipped": f"{self.lists_folder}/answers/{file}"}
 
     def of_grid(self, pattern):
         """Files of the strength rule's grid and of base, of a job's model, for every attack or task of the rule that `pattern` names."""

@@ -13,10 +13,8 @@ from presto_bench.config.answers import AnswersConfig
 from presto_bench.judges.base import Item
 from presto_bench.judges.facts import FactsJudge
 from presto_bench.judges.standin import StandinJudge
-from presto_bench.lm.writing import write
-from presto_bench.policies import by_name
+from presto_bench.policies import by_name, shipped
 from presto_bench.stages.job import Job
-from presto_bench.stages.writers import own_writer
 
 log = logging.getLogger("presto_bench")
 
@@ -25,13 +23,28 @@ def make(job: Job) -> None:
     config = AnswersConfig.model_validate(job.spec["answers"])
     policy = job.spec["policy"]
     frame = by_name.standin(policy).answered(tables.read(job.path("prompts"), "prompts"))
-    writer = own_writer(job, config, "answers")
-    texts = dict(zip(frame["prompt_id"], frame["prompt"], strict=True))
-    frame = frame.merge(write(writer, texts, job.work_folder()), on="prompt_id").rename(columns={"text": "answer"})
+    written = _shipped(job, list(frame["prompt_id"])) if config.source == "shipped" else own(job, config, frame)
+    frame = frame.merge(written, on="prompt_id").rename(columns={"text": "answer"})
     frame["score"] = _scores(frame, policy)
     frame["kept"] = _kept(frame, config)
     _log_exclusions(frame)
     tables.write(job.path("answers"), "answers", frame[list(tables.TABLES["answers"].columns)])
+
+
+def own(job: Job, config: AnswersConfig, frame: pd.DataFrame) -> pd.DataFrame:
+    """What the job's model answers now."""
+    from presto_bench.lm.writing import write  # here: shipped answers need no model
+    from presto_bench.stages.writers import own_writer
+
+    texts = dict(zip(frame["prompt_id"], frame["prompt"], strict=True))
+    return write(own_writer(job, config, "answers"), texts, job.work_folder())
+
+
+def _shipped(job: Job, prompt_ids: list[str]) -> pd.DataFrame:
+    path = job.path("shipped")
+    answers = shipped.read(path)
+    shipped.require_all(answers, prompt_ids, path)
+    return pd.DataFrame([(p, answers[p].text, answers[p].finish) for p in prompt_ids], columns=["prompt_id", "text", "finish"])
 
 
 def _scores(frame: pd.DataFrame, policy: str) -> list[float]:

@@ -106,7 +106,7 @@ def harmful_answers(job: Job) -> None:
     given = source(job, "safety")
     texts = {tables.prompt_id(text): text for text in given["prompt"]}
     found = _own(job, texts, job.model.sampling, "harmful_answers")
-    tables.write(job.path("harmful"), "written", found)
+    tables.write(job.path("harmful"), "written", found[list(tables.TABLES["written"].columns)])
 
 
 def _whole(said: pd.DataFrame) -> list[str]:

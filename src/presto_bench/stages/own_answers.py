@@ -18,4 +18,4 @@ def make(job: Job) -> None:
     texts = dict(zip(asked["prompt_id"], asked["prompt"], strict=True))
     written = write(writer, texts, job.work_folder())
     whole = (written["finish"] == "eos") | (not config.ended)
-    tables.write(job.path("own"), "written", written[whole])
+    tables.write(job.path("own"), "written", written.loc[whole, list(tables.TABLES["written"].columns)])

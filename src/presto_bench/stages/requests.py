@@ -29,7 +29,9 @@ def requests_of(job: Job) -> list[Request]:
 
 
 def batches_of(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
-    return [requests[i : i + size] for i in range(0, len(requests), size)]
+    """Requests of like length side by side: a shorter row waits for the longest of its batch."""
+    ordered = sorted(requests, key=lambda request: len(request.prompt) + len(request.prefill))
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
 def together(paths: Sequence[Path]) -> pd.DataFrame:

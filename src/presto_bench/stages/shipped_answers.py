@@ -1,0 +1,51 @@
+"""shipped/<model>.csv and .json: what `standin.answers.source: shipped` reads, made anew by a job's model (`make answers`)."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from presto_bench import tables
+from presto_bench.config.answers import AnswersConfig
+from presto_bench.lm import chat, folders, models
+from presto_bench.lm.forward import response_log_probs
+from presto_bench.policies import by_name, shipped
+from presto_bench.runs import manifest
+from presto_bench.stages.answers import own
+from presto_bench.stages.job import Job
+
+BATCH = 16
+
+
+def make(job: Job) -> None:
+    config = AnswersConfig.model_validate(job.spec["answers"])
+    frame = by_name.standin(job.spec["policy"]).answered(tables.read(job.path("prompts"), "prompts"))
+    written = own(job, config, frame).merge(frame[["prompt_id", "prompt"]], on="prompt_id")
+    written["log_likelihood"] = written["prompt_id"].map(log_likelihoods(job, written))
+    answers = {
+        r.prompt_id: shipped.Answer(r.prompt_id, r.text, r.finish, tuple(map(int, r.token_ids)), r.log_likelihood)
+        for r in written.itertuples()
+    }
+    provenance = {
+        "model": {key: value for key, value in job.spec["models"].items() if key in ("requirement", "member")},
+        "settings": shipped.settings(job.model, config),
+        "command": "make answers",
+        "code": job.code,
+        **manifest.environment(),
+    }
+    shipped.write(job.path("shipped"), answers, provenance)
+
+
+def log_likelihoods(job: Job, written: pd.DataFrame) -> Mapping[str, float]:
+    """prompt_id -> mean log-likelihood (nats a token) of the answer's ids; 0 for an empty answer."""
+    model, _ = models.load(job.path("model"), job.model.decode_dtype)
+    tokenizer = folders.load_tokenizer(job.path("model"))
+    rows = {
+        r.prompt_id: chat.encode(tokenizer, r.prompt, job.chat_format, "", [int(i) for i in r.token_ids])
+        for r in written.itertuples()
+    }
+    found, names = {}, sorted(rows, key=lambda prompt_id: len(rows[prompt_id].ids))
+    for start in range(0, len(names), BATCH):
+        part = names[start : start + BATCH]
+        own_logs = response_log_probs(model, [rows[name] for name in part], tokenizer.eos_token_id)
+        found |= {name: float(logs.mean()) if len(logs) else 0.0 for name, logs in zip(part, own_logs, strict=True)}
+    return found
