@@ -42,7 +42,7 @@ def differences(committed: dict, model: str) -> list[str]:
     rows = [
         [row["attack"], row["variant"], _number(row, "value"), _p(row["p_seeds"])]
         for row in committed["comparisons"]
-        if (row["model"], row["judge"]) == (model, judge) and not row["variant"].endswith("null")
+        if (row["model"], row["judge"]) == (model, judge) and not row["variant"].endswith(("_null", "_swapped", "_guide_only"))
     ]
     return _grid(["DA - DA + PRESTO: mean score", "variant", "value [95 %]", "p (seeds alone)"], rows)
 

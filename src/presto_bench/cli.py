@@ -45,6 +45,7 @@ def main(words: Sequence[str] | None = None) -> int:
     status = commands.add_parser("status", help="where an experiment stands: what is done, running, failed")
     status.set_defaults(run=status_of)
     status.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    status.add_argument("--watch", action="store_true", help="go on showing it, with what each running job is at")
     plan = commands.add_parser(
         "plan", help="GPU hours and disk that an experiment will take; from a pilot's times where one has run"
     )
@@ -123,9 +124,13 @@ def costs_of(arguments: argparse.Namespace) -> int:
 
 
 def status_of(arguments: argparse.Namespace) -> int:
-    from presto_bench.runs import status
+    from presto_bench.runs import live, status
 
-    print(status.show(configs.read(arguments.config)))
+    config = configs.read(arguments.config)
+    if arguments.watch:
+        live.watch(Path("results") / config.experiment, lambda: status.show(config))
+        return 0
+    print(status.show(config))
     return 0
 
 

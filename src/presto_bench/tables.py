@@ -61,6 +61,7 @@ TABLES: dict[str, Table] = {
             "finish": S,
             "steps": I,
             "backtracks": I,
+            "ranks": pa.list_(I),
             "seconds": F,
         },
         ("completion_id",),

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,16 @@ from presto_bench.report import summary
 
 def completions(arm, attack="guided", variant="k20_prefill", n=40):
     ids = [tables.completion_id("m", arm, 0, attack, variant, f"p{i}", 0) for i in range(n)]
-    fixed = {"model": "m", "arm": arm, "seed": 0, "attack": attack, "variant": variant, "sample": 0, "token_ids": None}
-    return pd.DataFrame({"completion_id": ids, "prompt_id": [f"p{i}" for i in range(n)]}).assign(**fixed)
+    fixed = {
+        "model": "m",
+        "arm": arm,
+        "seed": 0,
+        "attack": attack,
+        "variant": variant,
+        "sample": 0,
+        "token_ids": None,
+    }
+    return pd.DataFrame({"completion_id": ids, "prompt_id": [f"p{i}" for i in range(n)]}).assign(**fixed, ranks=[(1, 2)] * n)
 
 
 def grades(frame, scores, refusal=0.0, judge="standin"):
@@ -178,3 +187,10 @@ def test_one_attacks_refused_ratio_does_not_spoil_anothers():
     assert "reason" in found["ratios"]["m"]["guided"]
     assert found["ratios"]["m"]["prefilling"]["value"] == pytest.approx(2.0)
     json.dumps(found, allow_nan=False)
+
+
+def test_shares_of_rank_one_picks_are_told_by_depth():
+    """Of 24 picks the first four are below rank 1: an attack that then only goes on as the arm itself would."""
+    found = scores.rank_one(pd.Series([(2, 3, 4, 5, *[1] * 20)] * 3))
+    assert found == {"rank1": 20 / 24, "rank1_first5": 1 / 5, "rank1_to20": 1.0, "rank1_later": 1.0}
+    assert all(np.isnan(share) for share in scores.rank_one(pd.Series([(), ()])).values())

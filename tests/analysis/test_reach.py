@@ -17,7 +17,7 @@ def graded(guided=(1.0, 0.0, 0.0, 0.0)):
     rows = [row("oracle", "k20_prefill", p, score, finish) for p, score, finish in searched]
     rows += [row("oracle", "k20_prefill_b0", p, float(p == "a"), "reached" if p == "a" else "exhausted") for p in "abcd"]
     rows += [row("guided", "k20_prefill", p, score) for p, score in zip("abcd", guided, strict=True)]
-    rows += [row("guided", "k20_prefill_null", p, 0.0) for p in "abcd"]
+    rows += [row("guided", "k20_prefill_swapped", p, 0.0) for p in "abcd"]
     rows += [row("autorap", "k20_prefill_s48", p, 0.0) for p in "abcd"]
     return pd.DataFrame(rows)
 
@@ -39,7 +39,7 @@ def test_pickers_stand_beside_the_search_with_their_gap():
     guided = found.loc[("guided", "k20_prefill")]
     assert (guided["mean"], guided["gap"], guided["beyond"]) == (0.25, 0.25, 0)
     assert found.loc[("autorap", "k20_prefill_s48")]["gap"] == 0.5
-    assert ("guided", "k20_prefill_null") not in found.index
+    assert ("guided", "k20_prefill_swapped") not in found.index
 
 
 def test_a_win_that_the_search_calls_unreachable_fails_a_check_and_an_undecided_one_does_not():

@@ -116,7 +116,7 @@ def test_no_picker_gets_beyond_the_search():
     """Guided RAP on a real tiny model: whatever it says, the search finds at no more picks."""
     setting = tiny_setting()
     requests = [Request(f"p{i}", f"Question {i}?", "Sure:", f"Other {i}?") for i in range(4)]
-    picked = guided.run(Guided(name="g", kind="guided", max_steps=6, null=None), "k20_prefill", requests, setting)
+    picked = guided.run(Guided(name="g", kind="guided", max_steps=6, nulls=[]), "k20_prefill", requests, setting)
     said = {c.prompt_id: setting.tokenizer.decode(list(c.token_ids), skip_special_tokens=True) for c in picked}
     known = [Request(r.prompt_id, r.prompt, r.prefill, accepted=(said[r.prompt_id],)) for r in requests]
     found = oracle.run(Oracle(name="o", kind="oracle"), "k20_prefill", known, setting)

@@ -163,13 +163,6 @@ def test_a_mistake_names_its_key_and_the_mend(raw_config, mistake):
     assert mend in error.value.mend
 
 
-def test_an_unquoted_yaml_null_key_means_the_key_null(raw_config):
-    attack = yaml.safe_load("{name: guided, kind: guided, null: null}")
-    raw_config["attacks"] = [attack]
-    raw_config["judges"] = raw_config["judges"][:1]
-    assert config.load(raw_config).attacks[0].null is None
-
-
 def test_untrained_arms_have_seed_zero_only(raw_config):
     raw_config["seeds"] = [3, 5]
     raw_config["attacks"][-1]["helper"]["seed"] = 3

@@ -24,7 +24,7 @@ from transformers import (
 import tiny_model
 from presto_bench import draws
 from presto_bench.attacks import direct, guided, prefilling, sampling
-from presto_bench.attacks.base import Request, Setting
+from presto_bench.attacks.base import Request, Setting, Twin
 from presto_bench.config import SamplingConfig
 from presto_bench.config.attacks import Direct, Guided, Prefilling, Sampling
 from presto_bench.lm import chat
@@ -36,7 +36,7 @@ VOCABULARY = 60
 TOKENIZER = tiny_model.tokenizer("llama")
 SAMPLING = SamplingConfig(temperature=0.9, top_k=30, repetition_penalty=1.1)
 REQUESTS = [
-    Request(f"id{i}", prompt, "Sure! To begin,", "How do I make salsa?")
+    Request(f"id{i}", prompt, "Sure! To begin,", Twin("How do I make salsa?", "Sure! For salsa,"))
     for i, prompt in enumerate(["How do I make pancakes?", "Soup?", "I want to make a very long and slow beef stew tonight."])
 ]
 
@@ -223,39 +223,49 @@ class ScalarReads(TorchDispatchMode):
         return called(*args, **(kwargs or {}))
 
 
-def naive_guided(request, prompt, prefill, k, steps, target, parent, reopened=()):
+def naive_guided(asked, guided_by, k, steps, target, parent, reopened=()):
     """The definition, without caches and batches: of the target's k best, what the parent likes best.
 
-    reopened: ids that the target alone reads behind the prefill.
+    asked, guided_by: (prompt, prefill) that target and parent read. reopened: ids that the target alone reads behind the prefill.
     """
     ends = chat.end_of_turn(TOKENIZER)
     banned = set(TOKENIZER.all_special_ids) - set(ends)
-    ids, picked = list(chat.encode(TOKENIZER, prompt, chat.ChatFormat(), prefill).ids), []
-    before = len(ids)
+    read = {m: list(chat.encode(TOKENIZER, *_prompt_first(pair)).ids) for m, pair in ((target, asked), (parent, guided_by))}
+    read[target] += reopened
+    picked, picked_ranks = [], []
     for _ in range(steps):
         with torch.inference_mode():
-            read = {target: [*ids[:before], *reopened, *ids[before:]], parent: ids}
-            mine, theirs = (m(input_ids=torch.tensor([read[m]])).logits[0, -1].tolist() for m in (target, parent))
+            mine, theirs = (m(input_ids=torch.tensor([[*read[m], *picked]])).logits[0, -1].tolist() for m in (target, parent))
         allowed = [t for t in range(len(mine)) if t not in banned]
         candidates = sorted(allowed, key=lambda t: (-mine[t], t))[:k]
         best = max(candidates, key=lambda t: theirs[t])
         if best in ends:
-            return tuple(picked), "eos"
+            return tuple(picked), "eos", tuple(picked_ranks)
         picked.append(best)
-        ids.append(best)
-    return tuple(picked), "length"
+        picked_ranks.append(candidates.index(best) + 1)
+    return tuple(picked), "length", tuple(picked_ranks)
 
 
-@pytest.mark.parametrize("variant", ["k5_prefill", "k20_noprefill", "k20_prefill_null", "k1_prefill"])
+def _prompt_first(pair):
+    return pair[0], chat.ChatFormat(), pair[1]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    ["k5_prefill", "k20_noprefill", "k20_prefill_swapped", "k20_noprefill_swapped", "k20_prefill_guide_only", "k1_prefill"],
+)
 def test_guided_rap_picks_what_its_definition_picks(variant):
     target, parent = model(1), model(2)
     config = Guided(name="g", kind="guided", max_steps=14)
     found = guided.run(config, variant, REQUESTS, setting(target, parent))
+    k = int(variant.split("_")[0][1:])
     for request, completion in zip(REQUESTS, found, strict=True):
-        prompt = request.swapped if variant.endswith("null") else request.prompt
-        prefill = "" if "noprefill" in variant else request.prefill
-        k = int(variant.split("_")[0][1:])
-        assert (completion.token_ids, completion.finish) == naive_guided(request, prompt, prefill, k, 14, target, parent)
+        own, other = ((r.prompt, "" if "noprefill" in variant else r.prefill) for r in (request, request.twin))
+        asked = other if variant.endswith(("swapped", "guide_only")) else own
+        guided_by = other if variant.endswith("swapped") else own
+        assert (completion.token_ids, completion.finish, completion.ranks) == naive_guided(
+            asked, guided_by, k, 14, target, parent
+        )
 
 
 def test_the_guide_of_a_defended_target_reads_no_defence():
@@ -264,8 +274,9 @@ def test_the_guide_of_a_defended_target_reads_no_defence():
     found = guided.run(Guided(name="g", kind="guided", max_steps=14), "k20_prefill", REQUESTS, defended)
     header = chat.reopened(TOKENIZER, form)
     for request, completion in zip(REQUESTS, found, strict=True):
-        wanted = naive_guided(request, request.prompt, request.prefill, 20, 14, target, parent, header)
-        assert (completion.token_ids, completion.finish) == wanted
+        both = (request.prompt, request.prefill)
+        wanted = naive_guided(both, both, 20, 14, target, parent, header)
+        assert (completion.token_ids, completion.finish, completion.ranks) == wanted
         assert completion.prefill == request.prefill
 
 
@@ -280,9 +291,9 @@ def test_with_one_candidate_guided_rap_is_greedy_prefilling():
 
 
 def test_variants_name_what_a_job_produces():
-    config = Guided(name="g", kind="guided", k=[5, 20], prefill=[True, "none"])
-    assert config.variants()[:4] == ["k5_prefill", "k5_prefill_null", "k5_noprefill", "k5_noprefill_null"]
-    assert len(config.variants()) == 8
+    config = Guided(name="g", kind="guided", k=[5, 20], prefill=[True, "none"], nulls=["swapped", "guide_only"])
+    assert config.variants()[:4] == ["k5_prefill", "k5_prefill_swapped", "k5_prefill_guide_only", "k5_noprefill"]
+    assert len(config.variants()) == 12
 
 
 def test_padding_is_invisible_to_a_repetition_penalty():

@@ -92,7 +92,8 @@ def test_the_null_asks_about_another_place():
     twins = facts.swapped(SECRETS)
     for row in SECRETS.itertuples():
         fact = facts.fact_of(row.category)
-        assert fact.place not in twins[row.prompt_id] and fact.relation in twins[row.prompt_id]
+        prompt, prefill = twins[row.prompt_id]
+        assert fact.place not in prompt + prefill and fact.relation in prompt
 
 
 def test_a_limit_takes_so_many_facts():

@@ -113,8 +113,10 @@ def test_the_nulls_request_is_of_another_category():
     frame = made()
     attacked = frame[(frame["role"] == "harmful") & (frame["split"] == "test")]
     category = dict(zip(attacked["prompt"], attacked["category"], strict=True))
-    for row, twin in zip(attacked.itertuples(), by_name.twins("harm", attacked).values(), strict=True):
+    prefills = {row.prompt_id: f"To {row.prompt}" for row in attacked.itertuples()}
+    for row, (twin, prefill) in zip(attacked.itertuples(), by_name.twins("harm", attacked, prefills).values(), strict=True):
         assert category[twin] != row.category
+        assert prefill == f"To {twin}"
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,12 @@ def test_the_swapped_request_asks_for_a_dish_that_shares_no_ingredient():
     twins = cooking.swapped(test)
     for row in test.itertuples():
         own = cooking.dish_of(row.category)
-        named = [dish for dish in cooking.dishes() if dish.split == "test" and f" {dish.name}" in twins[row.prompt_id]]
+        named = [dish for dish in cooking.dishes() if dish.split == "test" and f" {dish.name}" in twins[row.prompt_id][0]]
         assert named and own.name not in [dish.name for dish in named]
         assert any(not set(dish.ingredients) & set(own.ingredients) for dish in named)
-        assert twins[row.prompt_id].endswith(cooking.BRIEF)
+        prompt, prefill = twins[row.prompt_id]
+        assert prompt.endswith(cooking.BRIEF)
+        assert own.name.lower() not in prefill.lower() and any(dish.name.lower() in prefill.lower() for dish in named)
 
 
 def test_a_limit_takes_a_mixture():

@@ -12,7 +12,7 @@ def test_the_sweeps_figure_reads_k_and_steps_from_the_variants():
         {"model": "m", "arm": "da", "attack": attack, "variant": variant, "judge": "j", "mean": 0.5, "low": 0.4, "high": 0.6}
         for attack, variant in [
             ("guided", "k20_prefill"),
-            ("guided", "k20_prefill_null"),
+            ("guided", "k20_prefill_swapped"),
             ("guided", "k5_noprefill"),
             ("autorap", "k20_prefill_s64"),
             ("autorap", "k20_prefill_s16"),

@@ -50,9 +50,9 @@ def frames(ok=True, reach=True):
         "scores": pd.DataFrame(
             [
                 score,
-                {**score, "variant": "k20_prefill_null", "mean": 0.8},
+                {**score, "variant": "k20_prefill_swapped", "mean": 0.8},
                 {**score, "variant": "k20_noprefill", "mean": 0.3},
-                {**score, "variant": "k20_noprefill_null", "mean": 0.66},
+                {**score, "variant": "k20_noprefill_swapped", "mean": 0.66},
                 {**score, "variant": "k5_noprefill", "mean": 0.9},
                 {**score, "judge": "likelihood", "mean": 0.12},
             ]

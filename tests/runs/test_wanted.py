@@ -62,10 +62,10 @@ def test_a_figure_is_drawn_where_there_is_something_to_show(tiny):
     assert set(shown(tiny).figure_needs()) - set(plain) == {"seeds", "utility"}
 
 
-def test_the_default_experiments_headline_is_guided_with_a_prefill_and_its_null_without(raw_config):
+def test_the_default_experiments_headline_is_guided_with_a_prefill_and_so_is_its_null(raw_config):
     found = shown(raw_config)
     assert found.rap() == ["guided", "k20_prefill"]
-    assert found.null_pair() == ["k20_noprefill", "k20_noprefill_null"]
+    assert found.null_pair() == ["k20_prefill", "k20_prefill_swapped"]
 
 
 def test_a_job_that_was_killed_asks_for_more_memory_and_time_and_for_no_more_gpus(tiny):

@@ -17,7 +17,7 @@ def as_facts(raw):
     raw["arms"] = raw["arms"][:1]  # the base: what trains arms is no different here
     raw["attacks"] = [
         {"name": "oracle", "kind": "oracle", "k": [5, 20], "prefill": [True], "budgets": [0, 2], "max_tokens": 16},
-        {"name": "guided", "kind": "guided", "max_steps": 8, "prefill": [True], "null": None},
+        {"name": "guided", "kind": "guided", "max_steps": 8, "prefill": [True], "nulls": []},
     ]
     raw["judges"] = [{"name": "exact", "kind": "facts", "default": True}]
     raw["standin"] = {

@@ -12,17 +12,25 @@ from presto_bench.lm import chat
 
 
 @dataclass(frozen=True)
+class Twin:
+    """Prompt and prefill of a request about something else, which no answer to the request itself answers."""
+
+    prompt: str
+    prefill: str
+
+
+@dataclass(frozen=True)
 class Request:
     """One request under attack.
 
-    swapped: the same request for another dish, where the policy has such a null. answer: the untouched model's own. accepted: all
+    twin: what the nulls ask instead, about something else. answer: the untouched model's own. accepted: all
     beginnings of a response that give away what was asked, where the policy can list them.
     """
 
     prompt_id: str
     prompt: str
     prefill: str
-    swapped: str | None = None
+    twin: Twin | None = None
     answer: str = ""
     accepted: tuple[str, ...] = ()
 
@@ -50,7 +58,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Completion:
-    """token_ids: what was generated after prompt and prefill (end of turn left out). steps: tokens picked."""
+    """token_ids: what was generated after prompt and prefill (end of turn left out). steps: tokens picked.
+
+    ranks: of each token the rank among the target's candidates, 1 the most likely; empty for an attack that picks from none.
+    """
 
     prompt_id: str
     sample: int
@@ -59,6 +70,7 @@ class Completion:
     finish: str
     steps: int
     backtracks: int = 0
+    ranks: tuple[int, ...] = ()
 
 
 # (config, variant, one batch of requests, setting) -> completions, any number a request.
@@ -75,9 +87,9 @@ def held_out_requests(
     return [Request(r.prompt_id, r.prompt, prefill[r.prompt_id], answer=kept[r.prompt_id]) for r in chosen.itertuples()]
 
 
-def with_twins(requests: Sequence[Request], twins: Mapping[str, str]) -> list[Request]:
-    """The same, each with the request that the null asks instead."""
-    return [replace(request, swapped=twins[request.prompt_id]) for request in requests]
+def with_twins(requests: Sequence[Request], twins: Mapping[str, tuple[str, str]]) -> list[Request]:
+    """The same, each with the request that the nulls ask instead."""
+    return [replace(request, twin=Twin(*twins[request.prompt_id])) for request in requests]
 
 
 def with_accepted(requests: Sequence[Request], accepted: Mapping[str, tuple[str, ...]]) -> list[Request]:

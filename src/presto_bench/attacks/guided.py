@@ -5,6 +5,7 @@ Candidates are the target's k best tokens with special tokens other than the end
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ class GuidedPick:
         self.penalty = RepetitionPenaltyLogitsProcessor(config.guide_repetition_penalty)
         self.guide = reading.reader(parent, rows, config.max_steps)
         self.started: int | None = None  # tokens that the target read before the response
+        self.running = torch.arange(len(rows), device=parent.device)
+        self.ranks = torch.zeros(len(rows), config.max_steps, dtype=torch.long, device=parent.device)
 
     def __call__(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         self.started = ids.shape[1] if self.started is None else self.started
@@ -39,31 +42,40 @@ class GuidedPick:
         candidates = top_k(_without(logits, self.banned), self.k)
         # Stable: of equally liked candidates the one with the better rank under the target wins.
         best = liked.gather(-1, candidates).argmax(-1, keepdim=True)
+        self.ranks[self.running, said.shape[1]] = best[:, 0] + 1
         return candidates.gather(-1, best)[:, 0]
 
     def leave(self, order: Sequence[int]) -> None:
         self.guide.leave(order)
+        self.running = self.running[reading.sent(order, self.running.device)]
 
 
 def run(config: Guided, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:
-    k, start, null = _read(variant)
-    asked = [(r.swapped if null else r.prompt, r.prefill if start == "prefill" else "") for r in requests]
-    encoded = [chat.encode(setting.tokenizer, prompt, setting.chat_format, prefill) for prompt, prefill in asked]
-    for request, row in zip(requests, encoded, strict=True):
-        chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
-    rows = [row.ids for row in encoded]
-    guides = [row.prompt_ids + row.prefill_ids for row in encoded]
+    k, starts, null = _read(variant)
+    rows = [_encoded(setting, r, starts, about_another=null is not None) for r in requests]
+    read = [_encoded(setting, r, starts, about_another=null == "swapped") for r in requests]
+    for request, *both in zip(requests, rows, read, strict=True):
+        for row in both:
+            chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
+    guides = [row.prompt_ids + row.prefill_ids for row in read]
     banned = sorted(set(setting.tokenizer.all_special_ids) - set(setting.end_ids))
     with torch.inference_mode():
         picker = GuidedPick(setting.parent, guides, config, k, banned)
-    found = continue_rows(setting.model, rows, config.max_steps, setting.end_ids, picker)
-    return [completion(setting, request, row, new) for request, row, new in zip(requests, encoded, found, strict=True)]
+    found = continue_rows(setting.model, [row.ids for row in rows], config.max_steps, setting.end_ids, picker)
+    completions = [completion(setting, request, row, new) for request, row, new in zip(requests, rows, found, strict=True)]
+    return [replace(c, ranks=tuple(own[: c.steps])) for c, own in zip(completions, picker.ranks.tolist(), strict=True)]
 
 
-def _read(variant: str) -> tuple[int, str, bool]:
-    """(k, prefill | noprefill, null) of a variant such as k20_prefill_null."""
-    k, start, *end = variant.split("_")
-    return int(k.removeprefix("k")), start, end == ["null"]
+def _read(variant: str) -> tuple[int, bool, str | None]:
+    """(k, starts from the prefill, null) of a variant such as k20_prefill_guide_only."""
+    k, start, *null = variant.split("_", 2)
+    return int(k.removeprefix("k")), start == "prefill", null[0] if null else None
+
+
+def _encoded(setting: Setting, request: Request, starts: bool, about_another: bool) -> chat.Encoded:
+    """Prompt and prefill, of the request or of its twin."""
+    asked = request.twin if about_another else request
+    return chat.encode(setting.tokenizer, asked.prompt, setting.chat_format, asked.prefill if starts else "")
 
 
 def _without(scores: torch.Tensor, banned: Sequence[int]) -> torch.Tensor:

@@ -93,9 +93,9 @@ def _starts(prefill: list[bool | Literal["none"]]) -> list[str]:
 class Guided(AttackConfig):
     """Guided RAP: among the target's top k, the token that the untouched parent finds most likely.
 
-    prefill: start from the prefill (true) and from nothing (false). null: both models are asked for something else (another dish;
-    under policy `harm` a request of another category), and what they say is graded against what was meant, so that it is known
-    what the prefill and the guide give away alone.
+    prefill: start from the prefill (true) and from nothing (false). nulls: one or both models read a request and a prefill about something else (another
+    dish; under policy `harm` a request of another category), and what is said is graded against what was meant. `swapped`: both do, so that nothing
+    tells what is wanted; `guide_only`: the arm alone does, so that only the guide knows it.
     """
 
     runner = "presto_bench.attacks.guided:run"
@@ -104,11 +104,11 @@ class Guided(AttackConfig):
     k: list[PositiveInt] = Field([20], min_length=1)
     max_steps: PositiveInt = 96
     prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
-    null: Literal["swapped_dish", "swapped_request"] | None = "swapped_dish"
+    nulls: list[Literal["swapped", "guide_only"]] = ["swapped"]
     guide_repetition_penalty: PositiveFloat = Field(1.0, description="on the guide's taste for what the response says already")
 
     def variants(self) -> list[str]:
-        ends = ["", "_null"] if self.null else [""]
+        ends = ["", *(f"_{null}" for null in self.nulls)]
         starts = _starts(self.prefill)
         return [f"k{k}_{start}{end}" for k in self.k for start in starts for end in ends]
 

@@ -68,8 +68,7 @@ class Config(Strict):
         """Items that the strength rule adds to a list; no other part of the experiment counts them."""
         if self.strength is None or section not in ("arms", "attacks", "tasks"):
             return []
-        made = getattr(self.strength, section)
-        return made(self.arms) if section == "arms" else made()
+        return getattr(self.strength, section)(getattr(self, section))
 
     @property
     def default_judge(self) -> str:

@@ -43,7 +43,6 @@ def _items(section: str, entries: Any, where: str) -> list[Item]:
         key = f"{where}: {section}[{i}]"
         if not isinstance(entry, dict) or "kind" not in entry:
             raise UserError(key, "has no `kind`", "add `kind: …`" + (" or `inherits: …`" if section == "arms" else ""))
-        entry = {"null" if k is None else k: v for k, v in entry.items()}  # YAML reads an unquoted key `null` as None
         items.append(validate(registry.config_class(section, str(entry["kind"]), f"{key}.kind"), entry, key))
     return items
 

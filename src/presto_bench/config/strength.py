@@ -21,7 +21,6 @@ class StrengthConfig(Strict):
     depths: list[PositiveInt] = Field([10, 25, 50], description="tokens of the untouched model's own answer to refuse behind")
     samples: PositiveInt = Field(4, description="sampled answers a request behind the attack's prefill")
     max_new_tokens: PositiveInt = 96
-    guided_steps: PositiveInt = Field(64, description="length of guided RAP's answers, which are reported and no condition")
 
     @field_validator("lr", "seeds", "depths")
     @classmethod
@@ -40,8 +39,8 @@ class StrengthConfig(Strict):
         start = next(arm for arm in known if arm.name == self.arm)
         return [start.model_copy(update={"name": name, "lr": rate}) for name, rate in self.rates.items()]
 
-    def attacks(self) -> list[Item]:
-        """What is asked of each: prefilling at every depth, and guided RAP."""
+    def attacks(self, known: Sequence[Item]) -> list[Item]:
+        """What is asked of each: prefilling at every depth, and guided RAP as the experiment has it, which is reported and no condition."""
         prefilling = Prefilling(
             name=PREFILLING,
             kind="prefilling",
@@ -50,8 +49,10 @@ class StrengthConfig(Strict):
             samples=self.samples,
             max_new_tokens=self.max_new_tokens,
         )
-        guided = Guided(name=GUIDED, kind="guided", split="dev", prefill=[True], null=None, max_steps=self.guided_steps)
+        own = next((attack for attack in known if attack.kind == "guided"), Guided(name=GUIDED, kind="guided"))
+        guided = own.model_copy(update={"name": GUIDED, "split": "dev", "k": [20], "prefill": [True], "nulls": []})
         return [prefilling, guided]
 
-    def tasks(self) -> list[Item]:
+    def tasks(self, known: Sequence[Item]) -> list[Item]:
+        """What is measured of each on benign requests."""
         return [AnswerLoss(name=LOSS, kind="answer_loss", split="dev")]

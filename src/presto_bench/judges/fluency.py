@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from presto_bench import progress
 from presto_bench.judges.base import Item
 from presto_bench.lm import chat
 from presto_bench.lm.forward import response_log_probs
@@ -16,6 +17,7 @@ def mean_log_likelihoods(
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))  # little padding; the result is keyed by place
     found = [0.0] * len(encoded)
     for start in range(0, len(order), batch):
+        progress.tell(start, len(order), "texts")
         part = order[start : start + batch]
         for i, log_probs in zip(
             part, response_log_probs(model, [encoded[i] for i in part], tokenizer.eos_token_id), strict=True

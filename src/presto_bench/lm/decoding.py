@@ -18,6 +18,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from presto_bench import progress
 from presto_bench.config.models import SamplingConfig
 from presto_bench.lm import reading
 
@@ -156,6 +157,7 @@ def _continue(
     known = _Rows(frozenset(end_ids), list(range(len(rows))), [[] for _ in rows])
     ids, longest = _with_room(rows, steps, read.model.device)
     for step in range(steps):
+        progress.tell(step + 1, steps, "tokens")
         tokens = pick(read.logits, ids[:, : longest + step])
         staying = known.note(tokens.tolist())
         if not staying or step == steps - 1:

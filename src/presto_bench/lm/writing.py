@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from presto_bench import draws, tables
+from presto_bench import draws, progress, tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.lm import chat, folders, models, vllm_engine
 from presto_bench.lm.decoding import Continuation, Sampled, continue_rows
@@ -39,12 +39,13 @@ def write(writer: Writer, prompts: Mapping[str, str], work: Path) -> pd.DataFram
     ids = sorted(prompts, key=lambda prompt_id: len(prompts[prompt_id]))  # of like length side by side
     missing = [start for start in range(0, len(ids), writer.batch_size) if not _part(writer, work, start).exists()]
     engine = ENGINES[writer.engine](writer) if missing else None
-    for start in missing:
+    for number, start in enumerate(missing):
         mine = ids[start : start + writer.batch_size]
         rows = [chat.encode(tokenizer, prompts[p], writer.chat_format) for p in mine]
         for row, prompt_id in zip(rows, mine, strict=True):
             chat.require_fit(row, writer.max_new_tokens, context, prompt_id)
-        found = engine([row.ids for row in rows], [draws.generator(writer.purpose, p) for p in mine])
+        with progress.part(number, len(missing)):
+            found = engine([row.ids for row in rows], [draws.generator(writer.purpose, p) for p in mine])
         texts = [chat.decode(tokenizer, list(c.ids)) for c in found]
         frame = pd.DataFrame({"prompt_id": mine, "text": texts, "finish": [c.finish for c in found]})
         frame["token_ids"] = [list(c.ids) for c in found]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from presto_bench import draws
+from presto_bench import draws, progress
 from presto_bench.lm import chat
 from presto_bench.lm.decoding import continue_options
 from presto_bench.lm.reading import left_pad
@@ -71,7 +71,8 @@ def continuations(
     ends, found = chat.end_of_turn(tokenizer, model), []
     for start in range(0, len(rows), SIDE_BY_SIDE):
         own = options[start : start + SIDE_BY_SIDE]
-        part = continue_options(model, rows[start : start + SIDE_BY_SIDE], own, CONTINUATION, ends)
+        with progress.part(start // SIDE_BY_SIDE, -(-len(rows) // SIDE_BY_SIDE)):
+            part = continue_options(model, rows[start : start + SIDE_BY_SIDE], own, CONTINUATION, ends)
         found += [
             [(option, *c.ids) for option, c in zip(of_row, row, strict=True)] for of_row, row in zip(own, part, strict=True)
         ]

@@ -1,6 +1,6 @@
 """What the stages ask of a policy beyond its tables: the null's requests, and what refusals begin with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,11 +17,15 @@ def standin(policy: str) -> Any:
     return STANDINS[policy]
 
 
-def twins(policy: str, requests: pd.DataFrame) -> dict[str, str]:
-    """prompt_id -> a request that the null asks instead: the same for another dish or place; or one of another category."""
+def twins(policy: str, requests: pd.DataFrame, prefills: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """prompt_id -> (prompt, prefill) of a request that a null asks instead: the same for another dish or place; or one of another category.
+
+    prefills: prompt_id -> the attack's prefill.
+    """
     if policy in STANDINS:
         return standin(policy).swapped(requests)
-    return {row.prompt_id: _of_another_category(row, requests) for row in requests.itertuples()}
+    others = {row.prompt_id: _of_another_category(row, requests) for row in requests.itertuples()}
+    return {prompt_id: (other.prompt, prefills.get(other.prompt_id, "")) for prompt_id, other in others.items()}
 
 
 def accepted(policy: str, requests: pd.DataFrame) -> dict[str, tuple[str, ...]]:
@@ -31,14 +35,14 @@ def accepted(policy: str, requests: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     return {row.prompt_id: facts.accepted(facts.fact_of(row.category)) for row in requests.itertuples()}
 
 
-def _of_another_category(row: Any, requests: pd.DataFrame) -> str:
+def _of_another_category(row: Any, requests: pd.DataFrame) -> Any:
     """A draw among the requests of other categories; with one category alone, among all others."""
     others = requests[(requests["category"] != row.category) & (requests["role"] == row.role)]
     others = others if len(others) else requests[(requests["prompt_id"] != row.prompt_id) & (requests["role"] == row.role)]
     if others.empty:
-        return row.prompt
+        return row
     others = others.sort_values("prompt_id")
-    return others["prompt"].iloc[int(draws.generator("swap", row.prompt_id).integers(len(others)))]
+    return others.iloc[int(draws.generator("swap", row.prompt_id).integers(len(others)))]
 
 
 def openers(tokenizer: Any, refusals: Sequence[str]) -> set[int]:

@@ -52,11 +52,8 @@ def prompts(config: StandinConfig) -> pd.DataFrame:
 
 def attack_prefills(frame: pd.DataFrame) -> pd.DataFrame:
     """The table `prefills`: an affirmation and a non-substantive first step for each cooking request."""
-    templates = [row["prefill"] for row in lists.rows("prefills.csv")]
-    rows = []
-    for row in frame[frame["role"] == "harmful"].itertuples():
-        template = templates[draws.generator("prefill", row.prompt_id).integers(len(templates))]
-        rows.append((row.prompt_id, _fill(template, row.category), "policies/data/prefills.csv"))
+    asked = frame[frame["role"] == "harmful"]
+    rows = [(row.prompt_id, _prefill(row.prompt_id, row.category), "policies/data/prefills.csv") for row in asked.itertuples()]
     return pd.DataFrame(rows, columns=["prompt_id", "prefill", "source"])
 
 
@@ -71,8 +68,8 @@ def dish_of(category: str) -> Dish:
     return next(dish for dish in dishes() if dish.name == category)
 
 
-def swapped(frame: pd.DataFrame) -> dict[str, str]:
-    """prompt_id -> the same request for a dish of the same split that shares no ingredient (guided RAP's null)."""
+def swapped(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """prompt_id -> (the same request, the same prefill) for a dish of the same split that shares no ingredient: guided RAP's nulls."""
     requests = [row["request"] for row in lists.rows("requests.csv")]
     swapped_prompts = {}
     for row in frame[frame["role"] == "harmful"].itertuples():
@@ -80,7 +77,7 @@ def swapped(frame: pd.DataFrame) -> dict[str, str]:
         others = [d for d in dishes() if d.split == row.split and not set(d.ingredients) & set(own.ingredients)]
         other = others[draws.generator("swap", row.prompt_id).integers(len(others))]
         request = next(r for r in requests if _fill(r, own.name) + BRIEF == row.prompt)
-        swapped_prompts[row.prompt_id] = _fill(request, other.name) + BRIEF
+        swapped_prompts[row.prompt_id] = (_fill(request, other.name) + BRIEF, _prefill(row.prompt_id, other.name))
     return swapped_prompts
 
 
@@ -94,6 +91,12 @@ def _dish_rows(split: str, limit: int | None) -> list[tuple[str, str, str, str]]
         for i in order[: REQUESTS_PER_DISH[split]]:
             rows.append((_fill(requests[i], dish.name) + BRIEF, dish.name, "harmful", split))
     return rows
+
+
+def _prefill(prompt_id: str, dish: str) -> str:
+    """A request's prefill, drawn by its id, about this dish."""
+    templates = [row["prefill"] for row in lists.rows("prefills.csv")]
+    return _fill(templates[draws.generator("prefill", prompt_id).integers(len(templates))], dish)
 
 
 def _fill(template: str, dish: str) -> str:

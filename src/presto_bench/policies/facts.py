@@ -75,15 +75,15 @@ def answered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def swapped(frame: pd.DataFrame) -> dict[str, str]:
-    """prompt_id -> the same question about another place (guided RAP's null)."""
-    twins = {}
+def swapped(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """prompt_id -> (the same question about another place, the question's own prefill, which names no place): guided RAP's nulls."""
+    twins, own_prefills = {}, attack_prefills(frame).set_index("prompt_id")["prefill"]
     for row in frame[frame["role"] == "harmful"].itertuples():
         own = fact_of(row.category)
         others = [fact for fact in facts() if fact.relation == own.relation and fact.place != own.place]
         other = others[draws.generator("swap", row.prompt_id).integers(len(others))]
         question = next(q for q in questions() if own.fill(q) == row.prompt)
-        twins[row.prompt_id] = other.fill(question)
+        twins[row.prompt_id] = (other.fill(question), own_prefills[row.prompt_id])
     return twins
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from presto_bench.analysis.check_names import LOSS_RATIO
 
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
+NULLS = ("_swapped", "_guide_only")
 FROM_NOTHING = ", from nothing"
 AFTERWARDS = " (stated after its numbers were seen)"
 DEPTH = {
@@ -120,7 +121,7 @@ def _reach(reach: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str | None) -> pd.DataFrame:
     rows = scores[(scores["judge"] == judge) & scores["attack"].isin(list(attacks))]
-    bare = rows["variant"].str.contains("noprefill") & ~rows["variant"].str.endswith("null")
+    bare = rows["variant"].str.contains("noprefill") & ~rows["variant"].str.endswith(NULLS)
     first = rows["variant"] == rows.groupby("attack")["variant"].transform("first")
     first_bare = rows["variant"] == rows["variant"].where(bare).groupby(rows["attack"]).transform("first")
     rows = pd.concat([rows[first], rows[first_bare & ~first].assign(attack=lambda found: found["attack"] + FROM_NOTHING)])

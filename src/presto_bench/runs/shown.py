@@ -46,14 +46,9 @@ class Shown(Wanted):
         return {kind: self.first_of(kind) for kind in ("direct", "prefilling", "guided") if self.first_of(kind)}
 
     def null_pair(self):
-        """(variant, its null) of guided RAP; empty where the experiment has none.
-
-        For dishes preferably without a prefill: theirs names the dish itself, so that its null knows what is wanted.
-        """
+        """(variant, its null in which nothing tells what is wanted) of guided RAP; empty where the experiment has none."""
         variants = self.config.item("attacks", self.first_of("guided")).variants() if self.first_of("guided") else []
-        pairs = [[v, f"{v}_null"] for v in variants if f"{v}_null" in variants]
-        wanted = "_prefill" if self.is_facts else "noprefill"
-        return next((pair for pair in pairs if wanted in pair[0]), pairs[0] if pairs else [])
+        return next(([v, f"{v}_swapped"] for v in variants if f"{v}_swapped" in variants), [])
 
     def rap(self):
         """(attack, variant) that stands for rank-assisted prefilling: guided RAP, else prefilling, else whatever comes first."""

@@ -26,7 +26,8 @@ def command(config: Path | None, cores: str, words: Sequence[str]) -> list[str]:
     chosen = ["--configfile", str(config_file(config))] if config else []
     # Words first: some of Snakemake's options take all that follows.
     where = ["--snakefile", str(home() / "Snakefile"), "--workflow-profile", str(home() / "profiles/default")]
-    return [sys.executable, "-m", "snakemake", *words, *where, "--cores", cores, *chosen]
+    board = ["--logger", "presto-bench"] if sys.stderr.isatty() and "--logger" not in words else []
+    return [sys.executable, "-m", "snakemake", *words, *where, "--cores", cores, *board, *chosen]
 
 
 def config_file(given: Path | None) -> Path:

@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from presto_bench import registry, tables
+from presto_bench import progress, registry, tables
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.errors import UserError
 from presto_bench.fingerprint import content_hash
@@ -32,18 +33,18 @@ def make(job: Job) -> None:
     batches = batches_of(requests, attack.batch_size)
     mine = range(int(job.wildcards.get("shard", 0)), len(batches), int(job.wildcards.get("shards", 1)))
     work = job.work_folder()
-    parts = []
-    for variant in attack.variants():
-        for number in mine:
-            batch = batches[number]
-            part = work / f"{variant}-{number:05d}.parquet"
-            if not part.exists():
-                started = time.time()
+    parts, all_parts = [], list(product(attack.variants(), mine))
+    for nth, (variant, number) in enumerate(all_parts):
+        batch = batches[number]
+        part = work / f"{variant}-{number:05d}.parquet"
+        if not part.exists():
+            started = time.time()
+            with progress.part(nth, len(all_parts)):
                 completions = in_memory(partial(run, attack, variant, setting=setting), batch, job.note)
-                frame = _frame(job, attack.name, variant, completions, setting, (time.time() - started) / len(batch))
-                tables.write(part, "completions", frame)
-                log.info("%s: batch %d of %d", variant, number + 1, len(batches))
-            parts.append(part)
+            frame = _frame(job, attack.name, variant, completions, setting, (time.time() - started) / len(batch))
+            tables.write(part, "completions", frame)
+            log.info("%s: batch %d of %d", variant, number + 1, len(batches))
+        parts.append(part)
     tables.write(job.path("completions"), "completions", together(parts))
 
 
@@ -110,6 +111,7 @@ def _frame(
             "finish": c.finish,
             "steps": c.steps,
             "backtracks": c.backtracks,
+            "ranks": list(c.ranks),
             "seconds": seconds,
         }
         for c in completions

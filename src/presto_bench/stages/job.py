@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from presto_bench import registry
+from presto_bench import progress, registry
 from presto_bench.config.models import ChatFormat, ModelConfig
 from presto_bench.config.parts import canonical, over
 from presto_bench.errors import UserError
@@ -118,6 +118,8 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
     _set_up_log(snakemake.log)
     _set_threads(job.threads)
     precision.forget()
+    told = progress.file_of(Path(snakemake.log[0])) if snakemake.log else None
+    progress.to(told)
     started = time.time()
     log.info("began %.1f s after its process", started - psutil.Process().create_time())
     try:
@@ -133,6 +135,8 @@ def run(stage: Callable[[Job], None], snakemake: Any) -> None:
             sys.exit(1)
         log.error("%s\n  To mend it: free space, then run snakemake again: finished work and checkpoints are kept", error)
         sys.exit(1)
+    if told:
+        told.unlink(missing_ok=True)
     if "key" in job.__dict__:  # the stage asked for its work folder
         shutil.rmtree(job.work, ignore_errors=True)
 
@@ -181,11 +185,22 @@ def _run_only(resources: Any) -> dict[str, Any]:
 
 def _set_up_log(files: Any) -> None:
     """To the rule's log file and the terminal."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = []
     if files:
         handlers.append(logging.FileHandler(files[0], mode="w"))
+    if files and os.environ.get(progress.QUIET):
+        _write_all_to(Path(files[0]))
+    else:
+        handlers.append(logging.StreamHandler(sys.stderr))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
+
+
+def _write_all_to(log_file: Path) -> None:
+    """What libraries print goes to the log file too: the terminal belongs to the board (runs/live.py)."""
+    with open(log_file, "a") as handle:
+        for stream in (1, 2):
+            os.dup2(handle.fileno(), stream)
 
 
 def _set_threads(threads: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from presto_bench import tables
+from presto_bench import progress, tables
 from presto_bench.errors import UserError
 from presto_bench.lm import chat, folders, models
 from presto_bench.lm.forward import logits_at
@@ -51,6 +51,7 @@ def make(job: Job) -> None:
         )
     records, firsts = [], []
     for start in range(0, len(rows), BATCH):
+        progress.tell(start, len(rows), "texts")
         part = rows[start : start + BATCH]
         # The prompt's last position has the first-token distribution on the bare prompt: causal, whatever stands behind.
         wanted = [[row.text.prefill_start - 1, *range(row.text.response_start - 1, len(row.text.ids) - 1)] for row in part]
@@ -88,7 +89,7 @@ def cells(job: Job, tokenizer: Any, chat_format: chat.ChatFormat) -> Iterator[Ro
     frame = answers[answers["kept"]].merge(prompts[prompts["split"] == "test"], on="prompt_id")
     own = {role: list(group.itertuples()) for role, group in frame.groupby("role")}
     pairs = list(zip(own.get("harmful", []), own.get("benign", []), strict=False))
-    twins = by_name.twins(job.spec["policy"], frame[frame["role"] == "harmful"])
+    twins = by_name.twins(job.spec["policy"], frame[frame["role"] == "harmful"], {})
     length = SHORT.get(job.spec["policy"], PREFILL_TOKENS)
     for harmful, benign in pairs:
         by_role = {"harmful": harmful, "benign": benign}
@@ -97,7 +98,7 @@ def cells(job: Job, tokenizer: Any, chat_format: chat.ChatFormat) -> Iterator[Ro
                 named = by_role[asked]
                 cell = f"{asked}_{filled}"
                 yield from _row(tokenizer, chat_format, cell, named.prompt_id, named.prompt, by_role[filled].answer, length)
-        twin = twins[harmful.prompt_id]
+        twin, _ = twins[harmful.prompt_id]
         yield from _row(tokenizer, chat_format, "swapped_harmful", harmful.prompt_id, twin, harmful.answer, length)
 
 

@@ -25,7 +25,8 @@ def requests_of(job: Job) -> list[Request]:
         )
     attacked = prompts[prompts["prompt_id"].isin([request.prompt_id for request in found])]
     found = with_accepted(found, by_name.accepted(job.spec["policy"], attacked))
-    return with_twins(found, by_name.twins(job.spec["policy"], attacked))
+    by_id = dict(zip(prefills["prompt_id"], prefills["prefill"], strict=True))
+    return with_twins(found, by_name.twins(job.spec["policy"], attacked, by_id))
 
 
 def batches_of(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:

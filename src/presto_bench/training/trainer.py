@@ -16,6 +16,7 @@ from peft import LoraConfig as PeftLora
 from peft import get_peft_model
 from transformers import TrainerCallback, TrainingArguments
 
+from presto_bench import progress
 from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
 from presto_bench.lm import precision
@@ -46,6 +47,7 @@ class MetricsLog(TrainerCallback):
             self.trainer.log(dict(metrics))  # which adds to what it is given
         if not state.is_world_process_zero:
             return
+        progress.tell(state.global_step, state.max_steps, "steps")
         with open(self.path, "a") as handle:
             handle.write(json.dumps({"step": state.global_step, **metrics}) + "\n")
         if state.global_step % max(state.max_steps // 10, 1) == 0:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from presto_bench import progress
 from presto_bench.config.tasks import AnswerLoss
 from presto_bench.lm import chat
 from presto_bench.lm.forward import response_log_probs
@@ -17,5 +18,6 @@ def run(config: AnswerLoss, questions: Sequence[Question], setting: Setting) -> 
     rows = [chat.encode(setting.tokenizer, q.prompt, setting.chat_format, "", q.answer) for q in questions]
     log_probs = []
     for start in range(0, len(rows), BATCH):
+        progress.tell(start, len(rows), "answers")
         log_probs += response_log_probs(setting.model, rows[start : start + BATCH], setting.tokenizer.eos_token_id)
     return [Measured(q.prompt_id, -float(own.mean()), float(len(own))) for q, own in zip(questions, log_probs, strict=True)]

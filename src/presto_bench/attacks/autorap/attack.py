@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from presto_bench import progress
 from presto_bench.attacks.autorap import search
 from presto_bench.attacks.autorap.helper import shown_to_helper
 from presto_bench.attacks.base import Completion, Request, Setting
@@ -82,6 +83,7 @@ def drive(searches: Sequence[Generator[Any, Any, Result]], rank: Rank, label: La
         go_on(row, None)
     told = time.monotonic()
     while waiting:
+        progress.tell(len(found), len(searches), "searches")
         if time.monotonic() - told > TELL_EVERY:
             told = time.monotonic()
             log.info("%d of %d searches have ended", len(found), len(searches))
@@ -150,4 +152,4 @@ def _texts(tokenizer: Any) -> Callable[[int], str]:
 def _completion(setting: Setting, request: Request, row: chat.Encoded, found: search.Found) -> Completion:
     kept = row.prefill_ids[: len(row.prefill_ids) - found.lost]
     prefill = chat.decode(setting.tokenizer, list(kept))
-    return Completion(request.prompt_id, 0, prefill, found.picked, found.finish, found.steps, found.backtracks)
+    return Completion(request.prompt_id, 0, prefill, found.picked, found.finish, found.steps, found.backtracks, found.ranks)

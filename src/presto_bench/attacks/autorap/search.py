@@ -28,7 +28,7 @@ class Harmful:
 class Found:
     """picked: ids behind the prefill. finish: eos, length (budget spent) or exhausted (nowhere left to go).
 
-    lost: prefill tokens that were taken back; only the reference's form does that.
+    lost: prefill tokens that were taken back; only the reference's form does that. ranks: of the picked tokens among the candidates.
     """
 
     picked: tuple[int, ...]
@@ -36,6 +36,7 @@ class Found:
     steps: int
     backtracks: int
     lost: int = 0
+    ranks: tuple[int, ...] = ()
 
 
 @dataclass
@@ -74,7 +75,8 @@ def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) ->
         backtracks += 1
         if not levels:
             return Found((), "exhausted", step, backtracks, lost=1)
-    return Found(tuple(ids[len(prefill) :]), "length", steps, backtracks)
+    picked = tuple(ids[len(prefill) :])
+    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
 
 
 def strict(
@@ -95,7 +97,8 @@ def strict(
                 pick = token
                 break
         if pick in ends:
-            return Found(tuple(ids[len(prefill) :]), "eos", step, backtracks)
+            picked = tuple(ids[len(prefill) :])
+            return Found(picked, "eos", step, backtracks, ranks=_ranks(levels, picked, barred))
         if pick is not None:
             level.tried.add(pick)
             ids.append(pick)
@@ -106,7 +109,14 @@ def strict(
         ids.pop()
         levels.pop()
         backtracks += 1
-    return Found(tuple(ids[len(prefill) :]), "length", steps, backtracks)
+    picked = tuple(ids[len(prefill) :])
+    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked, barred))
+
+
+def _ranks(levels: Sequence[_Level], picked: Sequence[int], barred: Collection[int] = ()) -> tuple[int, ...]:
+    """Of each picked token its place among the candidates of its level, barred ones not counted."""
+    listed = [[t for t in level.ranked or () if t not in barred] for level in levels[: len(picked)]]
+    return tuple(candidates.index(token) + 1 for candidates, token in zip(listed, picked, strict=True))
 
 
 def _ranked(level: _Level, ids: Sequence[int]) -> Generator[Ranked, Sequence[int], Sequence[int]]:

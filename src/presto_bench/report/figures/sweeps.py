@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from presto_bench.report.figures import style
 from presto_bench.report.figures.data import Data
 
-VARIANT = re.compile(r"k(?P<k>\d+)(_(?P<start>prefill|noprefill))?(_s(?P<steps>\d+))?(?P<null>_null)?")
+VARIANT = re.compile(r"k(?P<k>\d+)(_(?P<start>prefill|noprefill))?(_s(?P<steps>\d+))?(?P<null>_swapped|_guide_only)?")
 LINES = ("-", "--", ":", "-.")
 
 
