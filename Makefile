@@ -23,12 +23,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/snakemake --cores $(CORES)
-	$(BIN)/snakemake --cores $(CORES) --report results/standin/report.html
-	@echo
-	@cat results/standin/tables/checks.md
-	@cat results/standin/tables/headline.txt
-	@echo "figures: results/standin/figures   tables: results/standin/tables   report: results/standin/report.html"
+	$(BIN)/snakemake --cores $(CORES) --logger presto-bench
+	@$(BIN)/snakemake --cores $(CORES) --quiet all --report results/standin/report.html
+	@echo "the browsable report is results/standin/report.html"
 
 # Copies the numbers and figures of a finished demo run into README and docs.
 readme: $(INSTALLED)

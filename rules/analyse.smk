@@ -46,7 +46,7 @@ rule prefill_alone:
         f"{RESULTS}/benchmarks/prefill_alone.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(FIRST_MODEL, only=("mem_mb",)),
     params:
@@ -72,7 +72,7 @@ rule judge_agreement:
         f"{RESULTS}/benchmarks/judge_agreement.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(FIRST_MODEL, only=("mem_mb",)),
     params:

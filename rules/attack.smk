@@ -16,7 +16,7 @@ rule attack_arm:
         attack=one_of(EXPERIMENT.attacks_in_one_piece()),
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -86,7 +86,7 @@ rule helper:
         f"{RESULTS}/benchmarks/helper/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:

@@ -40,6 +40,7 @@ def shipped(path):
 
 
 STARTED = time.time()
+MOST_THREADS = 8  # a job on a small model gains nothing from more
 LISTS = seen_from_here(os.path.join(os.path.dirname(presto_bench.__file__), "policies/data"))
 EXPERIMENT, SPECS, MACHINE = Shown(CONFIG, LISTS), Specs(CONFIG), Machine(CONFIG)
 RESULTS, POLICY_LISTS, FETCHED = EXPERIMENT.results, EXPERIMENT.lists, EXPERIMENT.fetched
@@ -80,6 +81,19 @@ def begin_on_cluster():
         raise WorkflowError(str(error))
     if orphans:
         print(f"cancelled {len(orphans)} jobs of an earlier run that died: {', '.join(orphans)}; their checkpoints are kept")
+
+
+def shared_by(jobs, least=lambda wildcards: 1):
+    """Threads of a job of which so many fill this machine side by side: one loads its libraries while another computes. On a cluster two."""
+
+    def threads(wildcards):
+        cores = workflow.resource_settings.cores
+        if not workflow.is_main_process:  # a job on a node, with the cores that it was given
+            return cores or 2
+        here = workflow.executor_plugin is None or workflow.executor_plugin.common_settings.local_exec
+        return max(min(cores // jobs, MOST_THREADS) if here and cores else 2, least(wildcards), 1)
+
+    return threads
 
 
 def kept(output):

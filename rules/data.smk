@@ -36,7 +36,7 @@ rule answers:
         f"{RESULTS}/benchmarks/answers/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -64,7 +64,7 @@ rule shipped_answers:
         f"{RESULTS}/benchmarks/shipped_answers/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -93,7 +93,7 @@ rule refusals:
         f"{RESULTS}/benchmarks/refusals/{{model}}/{{refusals}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -124,7 +124,7 @@ rule align:
         f"{RESULTS}/benchmarks/align/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: max(2, CONFIG.standin.alignment.launch.processes)
+    threads: shared_by(1, lambda w: CONFIG.standin.alignment.launch.processes)
     resources:
         **MACHINE.of_standin("alignment"),
     params:

@@ -15,7 +15,7 @@ rule own_answers:
         f"{RESULTS}/benchmarks/own_answers/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -43,7 +43,7 @@ rule teach:
         f"{RESULTS}/benchmarks/teach/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: max(2, CONFIG.standin.teaching.launch.processes)
+    threads: shared_by(1, lambda w: CONFIG.standin.teaching.launch.processes)
     resources:
         **MACHINE.of_standin("teaching"),
     params:

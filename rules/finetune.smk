@@ -44,7 +44,7 @@ rule finetune_arm:
         arm=one_of(EXPERIMENT.arms_of_kind(typed.TrainingArm)),
     conda:
         "../envs/model.yaml"
-    threads: lambda w: max(2, CONFIG.item("arms", w.arm).launch.processes)
+    threads: shared_by(2, lambda w: CONFIG.item("arms", w.arm).launch.processes)
     resources:
         **MACHINE.of_training(),
     params:

@@ -52,7 +52,7 @@ rule grade_attack:
         f"{RESULTS}/benchmarks/grade/{{judge}}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:

@@ -49,7 +49,7 @@ rule harm_answers:
         f"{RESULTS}/benchmarks/answers/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -95,7 +95,7 @@ rule harmful_answers:
         f"{RESULTS}/benchmarks/harmful_answers.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(FIRST_MODEL),
     params:
@@ -119,7 +119,7 @@ rule given_triples:
         f"{RESULTS}/benchmarks/given_triples/{{model}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -149,7 +149,7 @@ rule own_refusals:
         refusals="greedy|sampled",
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:

@@ -18,7 +18,7 @@ rule composition:
         f"{RESULTS}/benchmarks/composition/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -51,7 +51,7 @@ rule candidates:
         attack=one_of(EXPERIMENT.helped()),
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -79,7 +79,7 @@ rule ranks:
         f"{RESULTS}/benchmarks/ranks/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -105,7 +105,7 @@ rule causal:
         f"{RESULTS}/benchmarks/causal/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:
@@ -134,7 +134,7 @@ rule utility:
         f"{RESULTS}/benchmarks/utility/{{task}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:

@@ -17,7 +17,7 @@ rule entropy:
         f"{RESULTS}/benchmarks/entropy/{{model}}/{{arm}}/seed{{seed}}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: shared_by(2)
     resources:
         **MACHINE.of_model(),
     params:

@@ -27,7 +27,7 @@ from presto_bench.attacks import direct, guided, prefilling, sampling
 from presto_bench.attacks.base import Request, Setting, Twin
 from presto_bench.config import SamplingConfig
 from presto_bench.config.attacks import Direct, Guided, Prefilling, Sampling
-from presto_bench.lm import chat
+from presto_bench.lm import chat, reading
 from presto_bench.lm.decoding import Sampled, continue_options, continue_rows
 from presto_bench.lm.reading import left_pad
 from presto_bench.measures import ranks
@@ -211,6 +211,28 @@ def test_the_host_waits_for_nothing_but_what_was_picked():
         direct.run(Direct(name="d", kind="direct", max_new_tokens=12), "sampled", REQUESTS, setting(target))
         guided.run(Guided(name="g", kind="guided", max_steps=12), "k20_prefill", REQUESTS, setting(target, parent))
     assert reads.count == 0
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_waited_for_once_a_step():
+    """Everything but reading what was picked runs without a synchronisation: the loop's forward pass, the picks, and rows that leave."""
+    target = model(1).to("cuda")
+    rows = [list(chat.encode(TOKENIZER, request.prompt, chat.ChatFormat()).ids) for request in REQUESTS]
+    read = reading.Reader(target, rows, 8)
+    pick = Sampled(SAMPLING, [draws.generator("gpu", i) for i in range(3)], 8, target.device)
+    ids = torch.tensor([row[:3] for row in rows], device="cuda")
+    with torch.inference_mode():
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for order in ([0, 1, 2], [0, 2], [0]):
+                if len(order) < len(read.ends):
+                    read.leave(order)
+                    pick.leave(order)
+                    ids = ids[reading.sent(order, ids.device)]
+                read.read(pick(read.logits, ids))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 class ScalarReads(TorchDispatchMode):

@@ -1,5 +1,6 @@
 """The last screen of a run counts what the files of that run say."""
 
+import json
 import os
 
 import pytest
@@ -39,3 +40,18 @@ def test_failures_and_repetitions_are_counted_and_say_where_to_look(loaded, tmp_
     said = closing.screen(log, loaded, 0)
     assert "0 finished, 1 repeated, 2 failed" in said
     assert "finetune_arm (2), align (1)" in said and "presto-bench status" in said
+
+
+def test_a_finished_run_ends_with_its_headline_and_the_checks_that_do_not_hold(loaded, tmp_path):
+    root = tmp_path / "results/standin"
+    (root / "tables").mkdir(parents=True)
+    (root / "tables/headline.txt").write_text("No difference shown between da_presto and da.\n")
+    checks = {
+        "base_prefilling_score": {"value": 0.5, "bar": ">= 0.3", "ok": True},
+        "da_loss_ratio": {"value": 1.2, "bar": "reported", "ok": None},
+    }
+    checks["base_guided_score"] = {"value": 0.1, "bar": ">= 0.3", "ok": False}
+    (root / "summary.json").write_text(json.dumps({"checks": {"smollm2": checks}}))
+    said = closing.screen(tmp_path / "absent.log", loaded, 0)
+    assert "No difference shown" in said
+    assert "1 of 2 hold, but not" in said and "smollm2, base_guided_score: 0.1, wanted >= 0.3" in said

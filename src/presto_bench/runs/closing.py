@@ -1,5 +1,6 @@
 """The last screen of a run: jobs, repetitions, failures, time, GPU hours, and where to read on."""
 
+import json
 import re
 import time
 from collections import Counter
@@ -24,11 +25,24 @@ def screen(log: Path, config: Config, started: float) -> str:
     if failed:
         lines.append("failed     " + ", ".join(f"{rule} ({n})" for rule, n in failed.items()))
         lines.append("see        presto-bench status --config CONFIG, which names the logs")
-    if (root / "summary.json").exists():
+    if (root / "summary.json").exists() and not failed:
+        lines = [*_result(root), "", *lines]
         lines.append(f"numbers    {root}/tables, {root}/summary.json")
         lines.append(f"figures    {root}/figures")
         lines.append(f"report     snakemake --report {root}/report.html (with the same --configfile)")
     return "\n" + "\n".join(lines) + "\n"
+
+
+def _result(root: Path) -> list[str]:
+    """What came out: the headline, and which checks do not hold."""
+    found = json.loads((root / "summary.json").read_text())["checks"]
+    judged = {
+        f"{model}, {name}": check for model, own in found.items() for name, check in own.items() if check["ok"] is not None
+    }
+    failing = [f"  {name}: {check['value']}, wanted {check['bar']}" for name, check in judged.items() if not check["ok"]]
+    told = f"checks     {len(judged) - len(failing)} of {len(judged)} hold" + (", but not" if failing else "")
+    headline = root / "tables/headline.txt"
+    return [*(headline.read_text().splitlines() if headline.exists() else []), "", told, *failing]
 
 
 def _jobs(root: Path, config: Config, started: float) -> tuple[int, float, float]:
