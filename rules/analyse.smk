@@ -102,6 +102,7 @@ rule tables:
         utility=EXPERIMENT.utilities(),
         causal=EXPERIMENT.caused(),
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
+        strength=EXPERIMENT.decided_strength(shipped),
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
         exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),
@@ -138,6 +139,7 @@ rule tables:
             f"{RESULTS}/tables/candidates.csv", caption="../workflow/report/candidates.rst", category="4 Ranks"
         ),
         examples=report(f"{RESULTS}/tables/examples.csv", caption="../workflow/report/examples.rst", category="3 Scores"),
+        strength_table=report(f"{RESULTS}/tables/strength.csv", caption="../workflow/report/strength.rst", category="1 Checks"),
         judges=report(f"{RESULTS}/tables/judges.csv", caption="../workflow/report/judges.rst", category="3 Scores"),
         summary=f"{RESULTS}/summary.json",
     log:
@@ -153,6 +155,7 @@ rule tables:
             primary=EXPERIMENT.primary_attacks(),
             term_pairs=methods_of.term_pairs(CONFIG),
             null_pair=EXPERIMENT.null_pair(),
+            strength=SPECS.strength_spec(),
             best_of=EXPERIMENT.best_of_attacks(),
             show=CONFIG.show_completions,
         ),

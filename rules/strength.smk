@@ -43,7 +43,7 @@ rule strength_of_model:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(strength=CONFIG.strength, bootstrap=CONFIG.bootstrap),
+        spec=lambda w: spec(strength=CONFIG.strength, bootstrap=CONFIG.bootstrap, of=SPECS.strength_identity(w.model)),
         code=code("strength"),
     script:
         "../workflow/scripts/strength.py"

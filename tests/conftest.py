@@ -53,8 +53,8 @@ def root() -> Path:
 
 @pytest.fixture
 def raw_config() -> dict:
-    """The default experiment as a plain mapping, fresh for each test."""
-    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    """The demo's arms with every kind of attack, judge and task, as a plain mapping, fresh for each test."""
+    return yaml.safe_load((ROOT / "config/experiments/standin_full.yaml").read_text()) | {"experiment": "standin"}
 
 
 @pytest.fixture(scope="session")

@@ -100,3 +100,18 @@ def test_the_pick_lies_between_the_weakest_and_the_strongest_that_hold(strong):
     rates = sorted(CONFIG.rates[arm] for arm in strong)
     assert (pick.weakest, pick.strongest) == ((rates[0], rates[-1]) if rates else (None, None))
     assert set(pick.reasons) == {rate for arm, rate in CONFIG.rates.items() if arm not in strong}
+
+
+@pytest.mark.parametrize(
+    ("lr", "same", "holds", "bar"),
+    [(2e-4, True, True, "the weakest"), (4e-4, True, False, "the weakest"), (2e-4, False, False, "this very setting")],
+)
+def test_a_learning_rate_that_no_grid_of_this_setting_chose_is_not_established(lr, same, holds, bar):
+    found = tabled(graded(lambda arm, variant, i: arm in ARMS[2:]))
+    check = strength.established("m", "da", lr, found, same)
+    assert (check.ok, bar in check.bar) == (holds, True)
+
+
+def test_where_no_rate_is_admissible_nothing_is_established():
+    check = strength.established("m", "da", 1e-4, tabled(graded(lambda arm, variant, i: False)), True)
+    assert not check.ok and "the grid has none" in check.bar

@@ -30,11 +30,11 @@ def test_an_experiment_that_was_not_begun(loaded):
     assert dict(found[list(status.STAGES)]) == {
         "augmented": "0/1",
         "trained": "0/1",
-        "attacks": "0/3",
-        "grades": "0/3",
+        "attacks": "0/4",
+        "grades": "0/6",
         "ranks": "0/1",
         "causal": "-",  # the default leaves it out
-        "utility": "0/2",
+        "utility": "0/4",
     }
     assert failed == []
     assert row(loaded, "base")[0]["augmented"] == "-"  # nothing is drawn for an arm that is not trained
@@ -44,12 +44,12 @@ def test_done_running_failed_and_what_to_read(loaded, tmp_path):
     part = status.parts(loaded, "attacks", "smollm2", "da", 0)
     put(part[0].output)
     log = put(part[1].log, "12:00:01 batch 3 of 9\n")
-    assert row(loaded, "da")[0]["attacks"] == "1/3 running"
+    assert row(loaded, "da")[0]["attacks"] == "1/4 running"
     quiet = log.stat().st_mtime + status.LIVELY + 1
-    assert row(loaded, "da", quiet)[0]["attacks"] == "1/3"
+    assert row(loaded, "da", quiet)[0]["attacks"] == "1/4"
     put(part[2].log, "12:00:02 results/x: damaged\n  To mend it: delete it\n")
     found, failed = row(loaded, "da")
-    assert found["attacks"] == "1/3 failed"
+    assert found["attacks"] == "1/4 failed"
     assert [os.fspath(path) for path in failed] == ["results/standin/logs/attack/guided/smollm2/da/seed0.log"]
     assert "failed, see:" in status.show(loaded)
     for one in part:

@@ -8,9 +8,11 @@ Entropy, held-out loss and guided RAP's score are reported and decide nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from presto_bench.analysis import stats
+from presto_bench.analysis.checks import Check
 from presto_bench.config.strength import GUIDED, PREFILLING
 from presto_bench.errors import UserError
 
@@ -60,6 +62,17 @@ def pick(found: pd.DataFrame) -> Pick:
     if admissible.empty:
         return Pick(None, None, reasons)
     return Pick(float(admissible.min()), float(admissible.max()), reasons)
+
+
+def established(model: str, arm: str, lr: float, found: pd.DataFrame, same_setting: bool) -> Check:
+    """Whether the arm's learning rate is the weakest that a finished grid admits. same_setting: whether the grid's is this experiment's."""
+    weakest = pick(found).weakest
+    name = f"{arm}_learning_rate_is_the_rules"
+    if not same_setting:
+        return Check(model, name, lr, "a grid of this very setting: `snakemake strength`", False)
+    if weakest is None:
+        return Check(model, name, lr, "a rate that the rule admits: the grid has none", False)
+    return Check(model, name, lr, f"the weakest admissible, {weakest:g}", bool(np.isclose(lr, weakest)))
 
 
 def _row(measured: Measured, arm: str, lr: float | None, depths: Sequence[int], resamples: int) -> dict[str, object]:

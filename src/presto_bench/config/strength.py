@@ -19,6 +19,10 @@ class StrengthConfig(Strict):
     lr: list[PositiveFloat] = Field(min_length=1, description="learning rates; all else is as the arm says")
     seeds: list[NonNegativeInt] = Field([100, 101, 102], min_length=1)
     depths: list[PositiveInt] = Field([10, 25, 50], description="tokens of the untouched model's own answer to refuse behind")
+    decided: str | None = Field(
+        None,
+        description="folder with a finished grid's <model>.csv and .json, for the report; null: the learning rate is nobody's choice",
+    )
     samples: PositiveInt = Field(4, description="sampled answers a request behind the attack's prefill")
     max_new_tokens: PositiveInt = 96
 

@@ -151,6 +151,11 @@ class Inputs:
         file = shipped.file_of(model).name if shipped.obstacle(model, self.config.standin.answers) is None else "none"
         return asked | {"shipped": f"{self.lists_folder}/answers/{file}"}
 
+    def decided_strength(self, where):
+        """The finished grid's files that the config names. where: a path in this folder, or else beside the Snakefile."""
+        folder = self.config.strength.decided if self.config.strength else None
+        return [where(f"{folder}/{name}.{ending}") for name in self.models for ending in ("csv", "json")] if folder else []
+
     def of_grid(self, pattern):
         """Files of the strength rule's grid and of base, of a job's model, for every attack or task of the rule that `pattern` names."""
         runs = [("base", 0)] + [(arm, seed) for arm in self.config.strength.rates for seed in self.config.strength.seeds]

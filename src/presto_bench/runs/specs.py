@@ -1,7 +1,10 @@
 """What a rule's stage may see of the config (`params.spec`), and what its job asks of a machine (`resources`)."""
 
+import hashlib
+
 from presto_bench import registry
 from presto_bench.config.experiment import Config
+from presto_bench.config.parts import canonical
 
 # Of a training, how often it saves, whom it tells and which models have it: they change no result, so they reach the job as resources, if at all.
 RUN_ONLY = {"save_every", "report_to", "only"}
@@ -43,6 +46,27 @@ class Specs:
 
     def task_dtype(self, name):
         return "decode_dtype" if self.config.item("tasks", name).decodes else "dtype"
+
+    def strength_identity(self, model):
+        """Hash of what a grid's numbers depend on beside the learning rate: a decided grid belongs to this and to nothing else."""
+        strength = self.config.strength
+        parts = {
+            "model": self.model_spec(model, "chat", "sampling"),
+            "arm": self.arm_spec(strength.arm, without=HOW | {"name", "lr"}),
+            "standin": self.config.standin.model_dump(
+                mode="json", exclude={"alignment": HOW | RUN_ONLY, "teaching": HOW | RUN_ONLY}
+            ),
+            "asked": strength.model_dump(mode="json", include={"depths", "samples", "max_new_tokens"}),
+        }
+        return hashlib.sha256(canonical(parts).encode()).hexdigest()
+
+    def strength_spec(self):
+        """What the report says of the grid: each model's identity, and the learning rate that the arm has."""
+        if self.config.strength is None or self.config.strength.decided is None:
+            return None
+        arm = self.config.item("arms", self.config.strength.arm)
+        models = [model.name for model in self.config.models]
+        return {"arm": arm.name, "lr": arm.lr, "of": {model: self.strength_identity(model) for model in models}}
 
     def arm_spec(self, name, without=frozenset()):
         return self.config.item("arms", name).model_dump(mode="json", exclude=RUN_ONLY | without)

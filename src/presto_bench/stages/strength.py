@@ -17,7 +17,8 @@ def make(job: Job) -> None:
     measured = strength.Measured(graded, _all(job, "utility"), _all(job, "entropy"))
     found = strength.table(measured, config.rates, config.depths, job.spec["bootstrap"])
     tables.write_text(job.path("table"), found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    tables.write_text(job.path("pick"), json.dumps(asdict(strength.pick(found)), indent=1) + "\n")
+    decided = {"of": job.spec["of"], **asdict(strength.pick(found))}
+    tables.write_text(job.path("pick"), json.dumps(decided, indent=1) + "\n")
 
 
 def _all(job: Job, name: str) -> pd.DataFrame:

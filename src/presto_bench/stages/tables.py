@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from presto_bench import tables
-from presto_bench.analysis import agreement, causal, checks, coercion, matching, profiles, reach, scores, seeds, stats
+from presto_bench.analysis import agreement, causal, checks, coercion, matching, profiles, reach, scores, seeds, stats, strength
 from presto_bench.report import macros, summary
 from presto_bench.stages.job import Job
 
@@ -42,11 +42,13 @@ def make(job: Job) -> None:
             *reach.checks(graded, reached, spec["judge"], spec["searched"], model),
         )
     ]
-    check_table = pd.DataFrame(found_checks)
+    grids, established = _strength(job)
+    check_table = pd.DataFrame([*found_checks, *established])
     ranks = profiles.rank_summary(rank_table)
     frames = {
         "checks": check_table,
         "scores": scored,
+        "strength": grids,
         "comparisons": compared,
         "matched": matching.table(judged, rank_table, _losses(job), spec["term_pairs"], spec["bootstrap"]),
         "seeds": seeds.table(graded[graded["judge"] == spec["judge"]], rank_table, _all(job, "utility")),
@@ -154,6 +156,21 @@ def _prefill_alone(job: Job) -> float:
     """Mean score of the prefills themselves; nan, and the check unmeasured, where too many of them have no grade."""
     found = pd.read_csv(job.path("prefill_alone"))["score"]
     return float("nan") if scores.too_many(int(found.isna().sum()), len(found)) else float(found.mean())
+
+
+def _strength(job: Job) -> tuple[pd.DataFrame, list[checks.Check]]:
+    """The decided grids of all models, and whether the arm's learning rate is what they say; empty where the config names none."""
+    wanted = job.spec["strength"]
+    if wanted is None:
+        return pd.DataFrame(columns=["model", "arm", "lr"]), []
+    files = {path.name: path for path in job.paths("strength")}
+    frames, found = [], []
+    for model, of in wanted["of"].items():
+        grid = pd.read_csv(files[f"{model}.csv"], keep_default_na=True).fillna({"fails": ""})
+        decided = json.loads(files[f"{model}.json"].read_text())
+        found.append(strength.established(model, wanted["arm"], wanted["lr"], grid, decided["of"] == of))
+        frames.append(grid.assign(model=model))
+    return pd.concat(frames, ignore_index=True), found
 
 
 def _null_margins(graded: pd.DataFrame, spec: dict[str, Any]) -> dict[str, stats.Interval]:
