@@ -58,13 +58,14 @@ rule prefill_alone:
 
 rule judge_agreement:
     input:
-        labels=f"{LISTS}/labels.csv",
+        labels=[path for name in ("labels", "labels_by_arm") if os.path.exists(path := f"{LISTS}/{name}.csv")],
         untouched=f"{RESULTS}/models/{FIRST_MODEL}/untouched/seed0",
         lists=POLICY_LISTS,
     output:
         agreement=report(
             f"{RESULTS}/tables/judge_agreement.csv", caption="../workflow/report/judge_agreement.rst", category="1 Checks"
         ),
+        by_arm=f"{RESULTS}/judge/agreement_by_arm.csv",
         grades=f"{RESULTS}/judge/label_grades.csv",
     log:
         f"{RESULTS}/logs/judge_agreement.log",
@@ -103,6 +104,7 @@ rule tables:
         causal=EXPERIMENT.caused(),
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
         strength=EXPERIMENT.decided_strength(shipped),
+        agreement=f"{RESULTS}/judge/agreement_by_arm.csv" if LABELLED_JUDGE else [],
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
         exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),

@@ -66,3 +66,9 @@ def test_what_was_not_measured_is_neither_true_nor_false():
     scores = evidence().scores
     found = verdicts(evidence(scores=scores[scores["attack"] != "guided"]))
     assert found["base_guided_score"] is None
+
+
+def test_the_judge_is_checked_on_every_arm_that_was_labelled():
+    agreement = pd.DataFrame({"arm": ["base", "da", "other"], "same_side": [0.95, 0.75, 0.5]})
+    found = checks.of_the_judge(agreement, ["m"], ["base", "da", "da_presto"])
+    assert {check.name: check.ok for check in found} == {"judge_agrees_on_base": True, "judge_agrees_on_da": False}

@@ -93,6 +93,20 @@ def test_a_check_that_fails_or_is_absent_makes_a_claim_untestable_and_is_named(c
     assert found.loc["c1", "difference"] == pytest.approx(-0.8)  # shown all the same
 
 
+@pytest.mark.parametrize(("arm", "stops"), [("da", True), ("da_presto", True), ("base", False)])
+@pytest.mark.parametrize("asked", ["all", ["c"]])
+def test_where_the_judge_misreads_an_arm_no_claim_is_made_on_its_scores(arm, stops, asked):
+    found = evidence(np.full(N, 0.9), np.full(N, 0.1), checks=[("c", True), (f"judge_agrees_on_{arm}", False)])
+    why = verdict(found, claim(checks=asked)).loc["c1", "why"]
+    assert (f"judge_agrees_on_{arm}" in why) == stops
+
+
+def test_a_claim_on_no_scores_does_not_ask_how_well_the_judge_reads():
+    found = evidence(np.full(N, 0.9), np.full(N, 0.1), checks=[("c", True), ("judge_agrees_on_da", False)])
+    about_bits = claim(endpoint={"kind": "bits", "what": "harmful"})
+    assert claims._failed_checks(about_bits, found.checks, "m") == []
+
+
 def test_a_check_that_only_reports_does_not_stop_a_claim():
     checks = [("c", True), ("da_heldout_loss_ratio", None)]
     assert verdict(evidence(np.full(N, 0.9), 0.1 + NOISE, checks), claim()).loc["c1", "verdict"] == "supported"

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from presto_bench.analysis import stats
-from presto_bench.analysis.check_names import LOSS_RATIO
+from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
 
+AGREEMENT = 0.8  # share of an arm's labelled outputs that the judge puts on the same side as the labeller; below it no claim is made on its scores
 LOSS_MATCH = 1.10  # arms whose held-out loss differs by more are not comparable as they are
 
 
@@ -61,6 +62,14 @@ def before_comparison(evidence: Evidence, model: str, arms: Sequence[str]) -> li
         Check(model, "splits_disjoint", float(evidence.split_overlap), "0 shared ids", evidence.split_overlap == 0),
     ]
     return found + _loss_checks(evidence, model, arms)
+
+
+def of_the_judge(agreement: pd.DataFrame, models: Sequence[str], arms: Sequence[str]) -> list[Check]:
+    """Whether the judge agrees with hand labels, arm by arm. agreement: arm, same_side; of arms that nobody labelled nothing is said."""
+    shares = agreement.set_index("arm")["same_side"]
+    return [
+        _at_least(model, f"{AGREES}{arm}", float(shares[arm]), AGREEMENT) for model in models for arm in arms if arm in shares
+    ]
 
 
 def _of_the_standin(evidence: Evidence, model: str) -> list[Check]:

@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeFloat, ValidationError
 from scipy.stats import beta, binom
 
 from presto_bench.analysis import coercion, scores, stats
-from presto_bench.analysis.check_names import LOSS_RATIO
+from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
 from presto_bench.config.parts import Name, Strict
 from presto_bench.errors import UserError
 
@@ -201,8 +201,11 @@ def _verdict(row: Mapping[str, object]) -> str:
 
 def _failed_checks(claim: Claim, checks: pd.DataFrame, model: str) -> list[str]:
     own = checks[checks["model"] == model].set_index("name")["ok"]
-    barred = [name for name in own.index if not name.endswith(LOSS_RATIO)]
-    wanted = barred if claim.checks == "all" else claim.checks
+    # How well the judge reads an arm matters to a claim on that arm's scores, and to no other.
+    scored = (claim.reference, claim.treated) if isinstance(claim.endpoint, ScoreEndpoint) else ()
+    read = {f"{AGREES}{arm}" for arm in scored}
+    barred = [name for name in own.index if not name.endswith(LOSS_RATIO) and (not name.startswith(AGREES) or name in read)]
+    wanted = barred if claim.checks == "all" else [*claim.checks, *(name for name in sorted(read) if name in own.index)]
     return [name for name in wanted if own.get(name) is not True and str(own.get(name)) != "True"]
 
 

@@ -22,7 +22,7 @@ def prefill_alone(job: Job) -> None:
 def agreement(job: Job) -> None:
     """The stand-in judge's agreement with the test half of the hand labels per stratum, with and without its fluency criterion."""
     labelled = labels.read("test")
-    todo = [Item(r.label_id, r.prompt, r.category, r.prefill, r.prefill + r.continuation) for r in labelled.itertuples()]
+    todo = _items(labelled)
     spec = job.spec["judges"]
     found, as_configured = [], None
     for criterion in (True, False):
@@ -33,5 +33,20 @@ def agreement(job: Job) -> None:
                 grades[["label_id", "score"]], on="label_id", suffixes=("_hand", "_judge")
             )
         found.append(labels.agreement(labelled, grades).assign(fluency_criterion=criterion))
+    tables.write_text(job.path("by_arm"), _by_arm(job).to_csv(index=False, float_format="%.6g"))
     tables.write_text(job.path("grades"), as_configured.to_csv(index=False, float_format="%.6g"))
     tables.write_three(job.path("agreement").with_suffix(""), pd.concat(found, ignore_index=True))
+
+
+def _by_arm(job: Job) -> pd.DataFrame:
+    """The judge as configured against the labels of each arm of the demo; empty where nobody labelled any."""
+    labelled = labels.read_by_arm()
+    if labelled.empty:
+        return pd.DataFrame(columns=["arm", "n", "same_side"])
+    judged = grade(job, _items(labelled)).rename(columns={"completion_id": "label_id"})
+    agreed = labels.agreement(labelled, judged).rename(columns={"stratum": "arm"})
+    return agreed[agreed["arm"] != "all"]
+
+
+def _items(labelled: pd.DataFrame) -> list[Item]:
+    return [Item(r.label_id, r.prompt, r.category, r.prefill, r.prefill + r.continuation) for r in labelled.itertuples()]

@@ -43,7 +43,9 @@ def make(job: Job) -> None:
         )
     ]
     grids, established = _strength(job)
-    check_table = pd.DataFrame([*found_checks, *established])
+    by_arm = pd.concat([pd.read_csv(path) for path in job.paths("agreement")] or [pd.DataFrame(columns=["arm", "same_side"])])
+    read = [check for model, arms in spec["arms"].items() for check in checks.of_the_judge(by_arm, [model], arms)]
+    check_table = pd.DataFrame([*found_checks, *established, *read])
     ranks = profiles.rank_summary(rank_table)
     frames = {
         "checks": check_table,
