@@ -55,7 +55,7 @@ EDITS = {
     ),
     "a comment in the package": ("src/presto_bench/training/presto.py", "import torch\n", "import torch  # remark\n", {}),
     "a comment in a script": ("workflow/scripts/figure.py", "\njob.run", "\n# remark\njob.run", {"figure": FIGURES}),
-    "threads": ("rules/attack.smk", "    threads: 2\n", "    threads: 1\n", {}),
+    "threads": ("rules/attack.smk", "    threads: shared_by(2)\n", "    threads: 1\n", {}),
     "resources": (TINY, "resources: {mem_mb: 2000}", "resources: {mem_mb: 3000, runtime: 7}", {}),
     "how a cluster asks for GPUs": (TINY, "seeds: [0]", "seeds: [0]\ngpu_form: gres", {}),
     "which models an attack is for": (TINY, "kind: guided, k", "kind: guided, only: [tiny], k", {"manifest": 1}),
