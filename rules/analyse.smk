@@ -104,7 +104,7 @@ rule tables:
         causal=EXPERIMENT.caused(),
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
         strength=EXPERIMENT.decided_strength(shipped),
-        agreement=f"{RESULTS}/judge/agreement_by_arm.csv" if LABELLED_JUDGE and CONFIG.claims else [],
+        agreement=f"{RESULTS}/judge/agreement_by_arm.csv" if LABELLED_JUDGE and CONFIG.standin.arm_labels else [],
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
         exclusions=report(f"{RESULTS}/tables/exclusions.csv", caption="../workflow/report/exclusions.rst", category="1 Checks"),

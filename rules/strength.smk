@@ -43,7 +43,12 @@ rule strength_of_model:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=lambda w: spec(strength=CONFIG.strength, bootstrap=CONFIG.bootstrap, of=SPECS.strength_identity(w.model)),
+        spec=lambda w: spec(
+            rates=CONFIG.strength.rates,
+            depths=CONFIG.strength.depths,
+            bootstrap=CONFIG.bootstrap,
+            of=SPECS.strength_identity(w.model),
+        ),
         code=code("strength"),
     script:
         "../workflow/scripts/strength.py"

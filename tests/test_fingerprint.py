@@ -83,6 +83,7 @@ ALL = {
     "composition",
     "corrected",
     "decoding_arm",
+    "entropy",
     "fetch",
     "figure",
     "finetune",
@@ -102,7 +103,9 @@ ALL = {
     "own_answers",
     "refusals",
     "retry_failed",
+    "shipped_answers",
     "source",
+    "strength",
     "tables",
     "utility",
     "verdicts",
@@ -123,6 +126,7 @@ STANDIN = {
     "prompts",
     "ranks",
     "refusals",
+    "shipped_answers",
     "utility",
 }
 REACHES = {
@@ -140,9 +144,10 @@ REACHES = {
     "lm/rollback.py": set(),
     "training/trainer.py": {"finetune"},
     "training/augment.py": {"augment", "finetune"},
-    "analysis/stats.py": {"corrected", "tables", "verdicts"},
-    "analysis/scores.py": {"corrected", "tables", "verdicts"},
-    "analysis/checks.py": {"tables"},
+    "analysis/stats.py": {"corrected", "strength", "tables", "verdicts"},
+    "analysis/scores.py": {"corrected", "strength", "tables", "verdicts"},
+    "analysis/checks.py": {"strength", "tables"},
+    "analysis/strength.py": {"strength", "tables"},
     "analysis/matching.py": {"tables"},
     "analysis/profiles.py": {"tables"},
     "analysis/seeds.py": {"tables"},
@@ -151,16 +156,18 @@ REACHES = {
     "report/figures/style.py": {"figure"},
     "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "lm/decoding.py": {"answers", "composition", "harm", "helper", "own_answers", "refusals"},
-    "lm/reading.py": {"answers", "composition", "finetune", "harm", "helper", "own_answers", "refusals"},
-    "lm/writing.py": {"answers", "harm", "own_answers", "refusals"},
-    "judges/refusal.py": {"answers", "composition", "harm", "helper", "refusals", "utility"},
+    "lm/decoding.py": {"answers", "composition", "harm", "helper", "own_answers", "refusals", "shipped_answers"},
+    "lm/reading.py": {"answers", "composition", "finetune", "harm", "helper", "own_answers", "refusals", "shipped_answers"},
+    "lm/writing.py": {"answers", "harm", "own_answers", "refusals", "shipped_answers"},
+    "judges/refusal.py": {"answers", "composition", "harm", "helper", "refusals", "shipped_answers", "utility"},
     "policies/harm.py": {"harm", "harm_prompts"},
     "data/sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
     "data/source_files.py": {"harm", "harm_prompts", "source", "utility"},
     "config/references.py": set(),  # it only refuses
-    "policies/by_name.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
-    "policies/facts.py": REQUESTS | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals"},
+    "policies/by_name.py": REQUESTS
+    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers"},
+    "policies/facts.py": REQUESTS
+    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers"},
     "utility/mt_bench.py": set(),  # a task's own module is added by its rule
     "judges/fluency.py": {"grade", "judge_check"},
     "judges/standin.py": {
@@ -169,6 +176,7 @@ REACHES = {
         "harm",
         "helper",
         "refusals",
+        "shipped_answers",
         "utility",
     },  # grades get it with the judge's own entry
     "stages/ranks.py": {"causal", "ranks"},
@@ -190,6 +198,7 @@ REACHES = {
         "judge_template",
         "refusals",
         "retry_failed",
+        "shipped_answers",
         "utility",
     },
     "config/tasks.py": set(),
@@ -200,6 +209,8 @@ REACHES = {
     "config/helper.py": {"helper"},
     "config/causal.py": {"causal", "tables"},
     "config/composition.py": {"composition"},
+    "config/strength.py": set(),
+    "config/strength_names.py": {"strength", "tables"},
     "config/experiment.py": set(),  # what a rule takes of it stands in its spec
     "config/reading.py": set(),
 }

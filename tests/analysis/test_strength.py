@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presto_bench.analysis import strength
-from presto_bench.config.strength import GUIDED, PREFILLING, StrengthConfig
+from presto_bench.config.strength import StrengthConfig
+from presto_bench.config.strength_names import GUIDED, PREFILLING
 from presto_bench.errors import UserError
 
 CONFIG = StrengthConfig(lr=[1e-4, 2e-4, 4e-4], seeds=[100, 101], depths=[10, 50])

@@ -115,6 +115,9 @@ MISTAKES = {
         "judges.l2.attacks",
         "name the other attacks",
     ),
+    "a grid of no arm that is trained": (_set(["strength"], {"arm": "base", "lr": [1e-4]}), "strength.arm", "one of: da"),
+    "a grid on the experiment's own seeds": (_set(["strength"], {"lr": [1e-4], "seeds": [0]}), "strength.seeds", "take others"),
+    "a learning rate twice": (_set(["strength"], {"lr": [1e-4, 1e-4]}), "strength.lr", "schema.json"),
     "a judge of no attack": (_set(["judges", 1, "attacks"], []), "judges[1].attacks", "schema.json"),
     "a judge of an absent attack": (
         lambda raw: raw["judges"].append({"name": "l2", "kind": "likelihood", "attacks": ["typo"]}),

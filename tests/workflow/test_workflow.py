@@ -289,3 +289,4 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
     finally:
         undo()
         shutil.rmtree(finished.path / "sessions", ignore_errors=True)
+        finished.run("results/tiny/summary.json")

@@ -27,4 +27,8 @@ class StandinConfig(Strict):
         TrainingConfig(safety_share=0.75, prefill_probability=0.0),
         description="how the model learns the invented world before any of it is forbidden; its share of lessons is safety_share",
     )
+    arm_labels: bool = Field(
+        False,
+        description="check the judge arm by arm against the shipped labels of the demo's arms (policies/data/labels_by_arm.csv)",
+    )
     refusal_tokens: PositiveInt = Field(32, description="longest refusal taken from the aligned base")

@@ -7,9 +7,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from presto_bench.config.arms import TrainingArm
 from presto_bench.config.attacks import Guided, Prefilling
 from presto_bench.config.parts import Item, Name, Strict
+from presto_bench.config.strength_names import GUIDED, LOSS, PREFILLING
 from presto_bench.config.tasks import AnswerLoss
-
-PREFILLING, GUIDED, LOSS = "strength_prefilling", "strength_guided", "strength_loss"
 
 
 class StrengthConfig(Strict):

@@ -7,15 +7,13 @@ import pandas as pd
 
 from presto_bench import tables
 from presto_bench.analysis import scores, strength
-from presto_bench.config.strength import StrengthConfig
 from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
-    config = StrengthConfig.model_validate(job.spec["strength"])
     graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
     measured = strength.Measured(graded, _all(job, "utility"), _all(job, "entropy"))
-    found = strength.table(measured, config.rates, config.depths, job.spec["bootstrap"])
+    found = strength.table(measured, job.spec["rates"], job.spec["depths"], job.spec["bootstrap"])
     tables.write_text(job.path("table"), found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     decided = {"of": job.spec["of"], **asdict(strength.pick(found))}
     tables.write_text(job.path("pick"), json.dumps(decided, indent=1) + "\n")
