@@ -33,6 +33,7 @@ rule strength_of_model:
         grades=EXPERIMENT.of_grid(f"grades/{DEFAULT_JUDGE}/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet"),
         utility=EXPERIMENT.of_grid("utility/{task}/{model}/{arm}/seed{seed}.parquet"),
         entropy=EXPERIMENT.of_grid("entropy/{model}/{arm}/seed{seed}.parquet"),
+        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
     output:
         table=f"{RESULTS}/strength/{{model}}.csv",
         pick=f"{RESULTS}/strength/{{model}}.json",

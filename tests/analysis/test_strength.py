@@ -116,3 +116,14 @@ def test_a_learning_rate_that_no_grid_of_this_setting_chose_is_not_established(l
 def test_where_no_rate_is_admissible_nothing_is_established():
     check = strength.established("m", "da", 1e-4, tabled(graded(lambda arm, variant, i: False)), True)
     assert not check.ok and "the grid has none" in check.bar
+
+
+def test_an_answer_that_stands_there_whole_cannot_be_refused_any_more():
+    rows = [
+        ("p0", "greedy_recipe_50", "Mix and fry."),
+        ("p0", "greedy_recipe_10", "Mix"),
+        ("p0", "prefill_full", "Mix and fry."),
+    ]
+    frame = pd.DataFrame(rows, columns=["prompt_id", "variant", "prefill"])
+    kept = strength.behind_beginnings(frame, {"p0": "Mix and fry. "})
+    assert kept["variant"].tolist() == ["greedy_recipe_10", "prefill_full"]

@@ -54,6 +54,13 @@ def table(measured: Measured, rates: Mapping[str, float], depths: Sequence[int],
     return pd.DataFrame([_row(measured, arm, rates.get(arm), depths, resamples) for arm in arms])
 
 
+def behind_beginnings(graded: pd.DataFrame, answers: Mapping[str, str]) -> pd.DataFrame:
+    """Without rows in which the whole answer was put before the arm: nothing is left there that it could refuse. answers: prompt_id -> text."""
+    own = graded["prompt_id"].map(answers).fillna("")
+    whole = graded["variant"].str.startswith("greedy_recipe") & (graded["prefill"].str.strip() == own.str.strip())
+    return graded[~whole]
+
+
 def pick(found: pd.DataFrame) -> Pick:
     """The rule's choice from such a table."""
     grid = found[found["arm"] != BASE]

@@ -12,6 +12,8 @@ from presto_bench.stages.job import Job
 
 def make(job: Job) -> None:
     graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    answers = tables.read(job.path("answers"), "answers").set_index("prompt_id")["answer"]
+    graded = strength.behind_beginnings(graded, answers.to_dict())
     measured = strength.Measured(graded, _all(job, "utility"), _all(job, "entropy"))
     found = strength.table(measured, job.spec["rates"], job.spec["depths"], job.spec["bootstrap"])
     tables.write_text(job.path("table"), found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
