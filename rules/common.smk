@@ -91,7 +91,7 @@ def shared_by(jobs, least=lambda wildcards: 1):
         if not workflow.is_main_process:  # a job on a node, with the cores that it was given
             return cores or 2
         here = workflow.executor_plugin is None or workflow.executor_plugin.common_settings.local_exec
-        return max(min(cores // jobs, MOST_THREADS) if here and cores else 2, least(wildcards), 1)
+        return max(min(cores // jobs, MOST_THREADS) if here and cores else 2, least(wildcards))
 
     return threads
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from presto_bench import progress
 from presto_bench.lm import chat
 
 
@@ -33,6 +34,18 @@ def response_log_probs(model: Any, rows: Sequence[chat.Encoded], pad: int) -> li
         else torch.zeros(0)
         for l, row in zip(logits, rows, strict=True)
     ]
+
+
+def mean_log_likelihoods(model: Any, rows: Sequence[chat.Encoded], pad: int, batch: int = 16) -> list[float]:
+    """Of each row, the mean log-likelihood (nats a token) of its response; 0 for an empty one."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))  # little padding; the result is keyed by place
+    found = [0.0] * len(rows)
+    for start in range(0, len(order), batch):
+        progress.tell(start, len(order), "texts")
+        part = order[start : start + batch]
+        for i, log_probs in zip(part, response_log_probs(model, [rows[i] for i in part], pad), strict=True):
+            found[i] = float(log_probs.mean()) if len(log_probs) else 0.0
+    return found
 
 
 def response_logits(model: Any, rows: Sequence[chat.Encoded], pad: int) -> list[torch.Tensor]:

@@ -44,7 +44,7 @@ def settings(model: ModelConfig, config: AnswersConfig) -> dict[str, Any]:
 def obstacle(model: ModelConfig, config: AnswersConfig) -> str | None:
     """Why no shipped answers can be taken for this model; None if they can."""
     wanted = settings(model, config)
-    known = next((k for k in _provenances() if k["settings"]["sha256"] == wanted["sha256"] is not None), None)
+    known = _provenance(model)
     if known is None:
         return "no answers of this model are shipped"
     different = sorted(key for key in wanted if known["settings"][key] != wanted[key])
@@ -56,9 +56,10 @@ def obstacle(model: ModelConfig, config: AnswersConfig) -> str | None:
     return None
 
 
-def file_of(model: ModelConfig) -> Path:
-    """The file with a model's answers; only where `obstacle` finds none."""
-    return FOLDER / next(k["file"] for k in _provenances() if k["settings"]["sha256"] == getattr(model, "sha256", None))
+def file_of(model: ModelConfig) -> Path | None:
+    """The file with a model's answers, if any are shipped."""
+    known = _provenance(model)
+    return FOLDER / known["file"] if known else None
 
 
 def read(path: Path) -> dict[str, Answer]:
@@ -96,6 +97,12 @@ def require_all(answers: Mapping[str, Answer], prompt_ids: list[str], path: Path
     absent = [prompt_id for prompt_id in prompt_ids if prompt_id not in answers]
     if absent:
         raise UserError(path, f"no shipped answer to {len(absent)} of {len(prompt_ids)} requests ({absent[0]} is one)", MEND)
+
+
+def _provenance(model: ModelConfig) -> dict[str, Any] | None:
+    """That of the answers of a model's very bytes."""
+    own = getattr(model, "sha256", None)
+    return next((known for known in _provenances() if own is not None and known["settings"]["sha256"] == own), None)
 
 
 @cache

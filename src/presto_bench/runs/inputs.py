@@ -148,8 +148,8 @@ class Inputs:
         if self.config.standin.answers.source == "own":
             return asked | {"model": self.untouched(wildcards)}
         model = self.config.item("models", wildcards.model)
-        file = shipped.file_of(model).name if shipped.obstacle(model, self.config.standin.answers) is None else "none"
-        return asked | {"shipped": f"{self.lists_folder}/answers/{file}"}
+        file = shipped.file_of(model)  # a model without one is refused before any job (access.py)
+        return asked | {"shipped": f"{self.lists_folder}/answers/{file.name if file else 'none'}"}
 
     def decided_strength(self, where):
         """The finished grid's files that the config names. where: a path in this folder, or else beside the Snakefile."""

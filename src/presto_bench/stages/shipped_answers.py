@@ -6,14 +6,12 @@ import pandas as pd
 
 from presto_bench import tables
 from presto_bench.config.answers import AnswersConfig
-from presto_bench.lm import chat, folders, models
-from presto_bench.lm.forward import response_log_probs
+from presto_bench.lm import chat, models
+from presto_bench.lm.forward import mean_log_likelihoods
 from presto_bench.policies import by_name, shipped
 from presto_bench.runs import manifest
 from presto_bench.stages.answers import own
 from presto_bench.stages.job import Job
-
-BATCH = 16
 
 
 def make(job: Job) -> None:
@@ -37,15 +35,6 @@ def make(job: Job) -> None:
 
 def log_likelihoods(job: Job, written: pd.DataFrame) -> Mapping[str, float]:
     """prompt_id -> mean log-likelihood (nats a token) of the answer's ids; 0 for an empty answer."""
-    model, _ = models.load(job.path("model"), job.model.decode_dtype)
-    tokenizer = folders.load_tokenizer(job.path("model"))
-    rows = {
-        r.prompt_id: chat.encode(tokenizer, r.prompt, job.chat_format, "", [int(i) for i in r.token_ids])
-        for r in written.itertuples()
-    }
-    found, names = {}, sorted(rows, key=lambda prompt_id: len(rows[prompt_id].ids))
-    for start in range(0, len(names), BATCH):
-        part = names[start : start + BATCH]
-        own_logs = response_log_probs(model, [rows[name] for name in part], tokenizer.eos_token_id)
-        found |= {name: float(logs.mean()) if len(logs) else 0.0 for name, logs in zip(part, own_logs, strict=True)}
-    return found
+    model, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
+    rows = [chat.encode(tokenizer, r.prompt, job.chat_format, "", [int(i) for i in r.token_ids]) for r in written.itertuples()]
+    return dict(zip(written["prompt_id"], mean_log_likelihoods(model, rows, tokenizer.eos_token_id), strict=True))
