@@ -32,9 +32,10 @@ def numbers(results: Path) -> dict[str, float]:
 
 
 def tokens(results: Path) -> dict[str, list[int]]:
-    """arm/prompt_id/variant -> the ids that the attack picked."""
+    """arm/variant/prompt_id -> the ids that an attack of the tables picked. Other files lie there too, as a strength grid's."""
     found = {}
-    for path in sorted((results / "attacks").rglob("seed0.parquet")):
+    attacks = pd.read_csv(results / "tables/scores.csv")["attack"].unique()
+    for path in sorted(path for attack in attacks for path in (results / "attacks" / attack).rglob("seed0.parquet")):
         for row in pd.read_parquet(path).itertuples():
             found[f"{row.arm}/{row.variant}/{row.prompt_id}"] = row.token_ids.tolist()
     return found

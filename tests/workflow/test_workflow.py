@@ -288,5 +288,6 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
         assert "human" in (results / "tables/scores.csv").read_text()
     finally:
         undo()
-        shutil.rmtree(finished.path / "sessions", ignore_errors=True)
+        for made in ("sessions", "results/tiny/attacks/human", "results/tiny/grades/standin/human"):
+            shutil.rmtree(finished.path / made, ignore_errors=True)
         finished.run("results/tiny/summary.json")
