@@ -79,3 +79,24 @@ rule checkpoint:
         code=code("checkpoint"),
     script:
         "../workflow/scripts/checkpoint.py"
+
+
+# What is unusual about a model, said once: a line each in its log and in the run's manifest.
+rule doctor:
+    input:
+        model=f"{RESULTS}/models/{{model}}/{FETCHED}/seed0",
+    output:
+        findings=f"{RESULTS}/models/{{model}}/doctor.json",
+    log:
+        f"{RESULTS}/logs/doctor/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/doctor/{{model}}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        **MACHINE.of_model(only=("mem_mb", "runtime")),
+    params:
+        spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat")),
+        code=code("doctor"),
+    script:
+        "../workflow/scripts/doctor.py"

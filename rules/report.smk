@@ -55,6 +55,7 @@ rule manifest:
     input:
         summary=f"{RESULTS}/summary.json",
         manifests=EXPERIMENT.manifests(),
+        findings=expand(f"{RESULTS}/models/{{model}}/doctor.json", model=MODELS),
     output:
         run=report(f"{RESULTS}/manifest.json", caption="../workflow/report/manifest.rst", category="5 Provenance"),
     log:

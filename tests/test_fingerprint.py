@@ -83,6 +83,7 @@ ALL = {
     "composition",
     "corrected",
     "decoding_arm",
+    "doctor",
     "entropy",
     "fetch",
     "figure",
@@ -131,8 +132,8 @@ STANDIN = {
 }
 REACHES = {
     "analysis/depth.py": {"causal", "tables", "verdicts"},
-    "training/presto.py": {"causal", "finetune", "ranks"},
-    "training/attention_mass.py": {"causal", "finetune", "ranks"},
+    "training/presto.py": {"causal", "doctor", "finetune", "ranks"},
+    "training/attention_mass.py": {"causal", "doctor", "finetune", "ranks"},
     "measures/attention_patch.py": {"causal"},
     "analysis/causal.py": {"tables"},
     "analysis/reach.py": {"tables"},
@@ -157,7 +158,17 @@ REACHES = {
     "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
     "lm/decoding.py": {"answers", "composition", "harm", "helper", "own_answers", "refusals", "shipped_answers"},
-    "lm/reading.py": {"answers", "composition", "finetune", "harm", "helper", "own_answers", "refusals", "shipped_answers"},
+    "lm/reading.py": {
+        "answers",
+        "composition",
+        "doctor",
+        "finetune",
+        "harm",
+        "helper",
+        "own_answers",
+        "refusals",
+        "shipped_answers",
+    },
     "lm/writing.py": {"answers", "harm", "own_answers", "refusals", "shipped_answers"},
     "judges/refusal.py": {"answers", "composition", "harm", "helper", "refusals", "shipped_answers", "utility"},
     "policies/harm.py": {"harm", "harm_prompts"},
@@ -184,7 +195,7 @@ REACHES = {
     "config/parts.py": ALL,
     "config/models.py": ALL,  # every job may name its model
     "config/training.py": STANDIN
-    | {"augment", "checkpoint", "decoding_arm"},  # a stand-in's own config says how its base is trained
+    | {"augment", "checkpoint", "decoding_arm", "doctor"},  # a stand-in's own config says how its base is trained
     "config/standin.py": STANDIN,
     "config/answers.py": STANDIN | {"own_answers"},
     "config/harm.py": {"harm", "harm_prompts"},

@@ -88,3 +88,31 @@ def test_ids_are_what_the_contract_says():
 def test_different_completions_have_different_ids(keys):
     ids = {tables.completion_id("m", arm, 0, attack, "v", "p", sample) for arm, attack, sample in keys}
     assert len(ids) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "HOW DO I MAKE BREAD? ",
+        "how do I  make\nbread?",
+        "How do I make bread\uff1f",
+        "How do\u00a0I make bread?",
+        "How do I make br\u200bead?",
+    ],
+)
+def test_a_request_in_another_spelling_is_the_same_for_comparing_and_has_an_id_of_its_own(other):
+    plain = "How do I make bread?"
+    assert tables.normal_form(other) == tables.normal_form(plain)
+    assert other == plain or tables.prompt_id(other) != tables.prompt_id(plain)
+
+
+def test_quotes_and_dashes_are_one_and_words_are_not():
+    assert tables.normal_form("What\u2019s a \u201croux\u201d \u2013 and why?") == tables.normal_form(
+        'What\'s a "roux" - and why?'
+    )
+    assert tables.normal_form("How do I bake bread?") != tables.normal_form("How do I break bread?")
+
+
+@given(st.text())
+def test_a_normal_form_is_its_own(text):
+    assert tables.normal_form(tables.normal_form(text)) == tables.normal_form(text)

@@ -56,6 +56,9 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     preflight.set_defaults(run=preflight_of)
     preflight.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    doctor = commands.add_parser("doctor", help="what is unusual about a model, and what follows for each stage")
+    doctor.set_defaults(run=doctor_of)
+    doctor.add_argument("model", help="a folder, or hub:ID@REVISION with the commit's 40 digits")
     conform = commands.add_parser("conform", help="try your own attacks, judges and tasks against their contracts")
     conform.set_defaults(run=conform_of)
     conform.add_argument("--config", type=Path, required=True)
@@ -132,6 +135,15 @@ def status_of(arguments: argparse.Namespace) -> int:
         return 0
     print(status.show(config))
     return 0
+
+
+def doctor_of(arguments: argparse.Namespace) -> int:
+    """1 where the model cannot be used as it is."""
+    from presto_bench.runs import doctor
+
+    said, usable = doctor.show(arguments.model)
+    print(said)
+    return 0 if usable else 1
 
 
 def conform_of(arguments: argparse.Namespace) -> int:

@@ -62,6 +62,7 @@ TABLES: dict[str, Table] = {
             "steps": I,
             "backtracks": I,
             "ranks": pa.list_(I),
+            "reasoned": I,  # characters of reasoning, which are no part of the response
             "seconds": F,
         },
         ("completion_id",),
@@ -119,6 +120,19 @@ TABLES: dict[str, Table] = {
 def prompt_id(prompt: str) -> str:
     """First 16 hex digits of sha256 of the NFC prompt."""
     return hashlib.sha256(unicodedata.normalize("NFC", prompt).encode()).hexdigest()[:16]
+
+
+# Quotes and dashes as people and word processors spell them, in one spelling each.
+_PLAIN = str.maketrans({**dict.fromkeys("‘’‚‛´`′ʼ", "'"), **dict.fromkeys("“”„‟″«»", '"'), **dict.fromkeys("‐‑‒–—―−", "-")})
+
+
+def normal_form(prompt: str) -> str:
+    """The prompt for comparing: two that differ in case, width, spaces, quotes, dashes or invisible characters alone have one form."""
+    text = unicodedata.normalize("NFKC", prompt.translate(_PLAIN)).translate(_PLAIN).casefold()
+    visible = "".join(
+        character for character in text if unicodedata.category(character) not in ("Cf", "Cc") or character.isspace()
+    )
+    return unicodedata.normalize("NFKC", " ".join(visible.split()))
 
 
 def completion_id(model: str, arm: str, seed: int, attack: str, variant: str, prompt: str, sample: int) -> str:

@@ -24,7 +24,9 @@ def completions(arm, attack="guided", variant="k20_prefill", n=40):
         "sample": 0,
         "token_ids": None,
     }
-    return pd.DataFrame({"completion_id": ids, "prompt_id": [f"p{i}" for i in range(n)]}).assign(**fixed, ranks=[(1, 2)] * n)
+    return pd.DataFrame({"completion_id": ids, "prompt_id": [f"p{i}" for i in range(n)]}).assign(
+        **fixed, ranks=[(1, 2)] * n, reasoned=0
+    )
 
 
 def grades(frame, scores, refusal=0.0, judge="standin"):

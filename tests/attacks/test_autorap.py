@@ -11,7 +11,7 @@ from presto_bench.attacks.base import Request, Setting
 from presto_bench.config import SamplingConfig
 from presto_bench.config.attacks import AutoRap
 from presto_bench.lm import chat, folders
-from presto_bench.measures.ranks import top_k
+from presto_bench.measures.ranks import top_k, without
 
 FAMILIES = ["llama", "qwen3", "gemma3"]
 PROMPTS = ["How do I make pancakes?", "Soup?", "I want to make a very long and slow beef stew tonight."]
@@ -47,8 +47,8 @@ def setting_of(family, folder, helper_family=None):
 class Uncached(test_search.World):
     """The definition's target and helper: whole texts, one at a time, no cache."""
 
-    def __init__(self, setting, request, k):
-        self.setting, self.request, self.k = setting, request, k
+    def __init__(self, setting, request, k, barred=()):
+        self.setting, self.request, self.k, self.barred = setting, request, k, barred
         self.helper = AutoModelForSequenceClassification.from_pretrained(setting.helper)
         self.tokenizer = folders.load_tokenizer(setting.helper)
         self.ranked_calls, self.harmful_calls = [], []
@@ -56,7 +56,8 @@ class Uncached(test_search.World):
     @torch.no_grad()
     def rank(self, ids):
         row = [*chat.encode_prompt(self.setting.tokenizer, self.request.prompt, self.setting.chat_format), *ids]
-        return top_k(self.setting.model(input_ids=torch.tensor([row])).logits[:, -1], self.k)[0].tolist()
+        logits = self.setting.model(input_ids=torch.tensor([row])).logits[:, -1]
+        return top_k(without(logits, self.barred), self.k)[0].tolist()
 
     @torch.no_grad()
     def harmful(self, ids, token):
@@ -78,14 +79,13 @@ def test_batched_and_cached_is_the_naive_definition(family, mode, tmp_path, monk
     monkeypatch.setattr(test_search, "text", lambda token: setting.tokenizer.decode([token]))
     backtracks = 0
     for request, completion in zip(REQUESTS, found, strict=True):
-        world = Uncached(setting, request, 8)
+        world = Uncached(setting, request, 8, setting.barred if mode == "strict" else ())
         prefill = chat.encode_text(setting.tokenizer, request.prefill)
         if mode == "reference":
             picked, steps, back, lost = test_search.naive_reference(world, prefill, STEPS)
             assert completion.finish == ("exhausted" if lost else "length")
         else:
-            special = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
-            picked, finish, steps, back = test_search.naive_strict(world, prefill, STEPS, setting.end_ids, special)
+            picked, finish, steps, back = test_search.naive_strict(world, prefill, STEPS, setting.end_ids)
             assert completion.finish == finish
         assert (completion.token_ids, completion.steps, completion.backtracks) == (picked, steps, back)
         backtracks += back
@@ -126,7 +126,7 @@ def test_without_a_prefill_the_search_starts_at_the_answers_first_token(tmp_path
     config = AutoRap(name="autorap", kind="autorap", k=[8], max_steps=10, prefill=["none"])
     assert config.variants() == ["k8_noprefill_s10"]
     found = autorap.run(config, "k8_noprefill_s10", REQUESTS, setting)
-    assert all(completion.prefill == "" for completion in found)
+    assert all(completion.prefill_ids == () for completion in found)
 
 
 def test_special_tokens_are_no_candidates_in_strict_mode(tmp_path):

@@ -109,7 +109,7 @@ def lessons():
 
 def trained(folder, rows, harmful, seed=0):
     torch.manual_seed(seed)
-    model, tokenizer = models.load_helper(folder, "float32")
+    model, tokenizer = models.load_helper(folder, "float32", new_head=True)
     config = HelperConfig(steps=40, batch_size=6, lr=3e-3, autocast=None)
     return helper_training.train(model, rows, harmful, config, seed, tokenizer.eos_token_id)
 
@@ -125,7 +125,7 @@ def test_it_learns_a_rule_and_the_same_seed_learns_the_same(tmp_path, lessons):
 
 def test_a_probability_does_not_depend_on_the_batch(tmp_path, lessons):
     rows, _ = lessons
-    model, _ = models.load_helper(tiny_model.make(tmp_path / "model", "llama"), "float32")
+    model, _ = models.load_helper(tiny_model.make(tmp_path / "model", "llama"), "float32", new_head=True)
     together = helper.probabilities(model, rows[:9], 1)
     alone = [helper.probabilities(model, [row], 1)[0] for row in rows[:9]]
     np.testing.assert_allclose(together, alone, rtol=1e-5)

@@ -164,8 +164,8 @@ def test_finished_sessions_become_completions_one_sample_a_person(tmp_path):
     paths = [tmp_path / f"{name}.jsonl" for name in ("ada", "bob", "open")]
     found = replay.run(config, "k20", [Request("id0", PROMPT, PREFILL)], setting(*paths))
     second = ranked(())[1]
-    assert [(c.sample, c.token_ids, c.prefill) for c in found] == [
-        (i, (second, ranked((second,))[0]), chat.decode(TOKENIZER, list(ENCODED.prefill_ids))) for i in (0, 1)
+    assert [(c.sample, c.token_ids, c.prefill_ids) for c in found] == [
+        (i, (second, ranked((second,))[0]), ENCODED.prefill_ids) for i in (0, 1)
     ]
 
 

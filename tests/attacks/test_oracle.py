@@ -38,15 +38,20 @@ def text(ids) -> str:
     return "".join(PIECES[i] if i < len(PIECES) else "" for i in ids)
 
 
+def offered(ranking, limits: Limits, walk) -> list[int]:
+    """What a ranker hands out: its k best tokens that may be picked."""
+    return [token for token in ranking(walk) if token != SPECIAL][: limits.k]
+
+
 def search(ranking, accepted: Accepted, limits: Limits) -> Walk:
-    asking = cheapest((), accepted, limits, Vocabulary(text, {SPECIAL}, {END}))
+    asking = cheapest((), accepted, limits, Vocabulary(text, {END}))
     answer = None
     while True:
         try:
             asked = asking.send(answer)
         except StopIteration as end:
             return end.value
-        answer = ranking(asked.ids)
+        answer = offered(ranking, limits, asked.ids)
 
 
 def walks(ranking, limits: Limits, walk=(), lower=0, bits=0.0) -> Iterator[tuple[int, float, tuple[int, ...]]]:
@@ -54,8 +59,7 @@ def walks(ranking, limits: Limits, walk=(), lower=0, bits=0.0) -> Iterator[tuple
     yield lower, bits, walk
     if len(walk) == LONGEST:
         return
-    offered = [token for token in ranking(walk) if token != SPECIAL][: limits.k]
-    for rank, token in enumerate(offered, 1):
+    for rank, token in enumerate(offered(ranking, limits, walk), 1):
         if token != END and (limits.budget is None or lower + (rank > 1) <= limits.budget):
             yield from walks(ranking, limits, (*walk, token), lower + (rank > 1), bits + math.log2(rank))
 

@@ -27,7 +27,7 @@ from presto_bench.attacks import direct, guided, prefilling, sampling
 from presto_bench.attacks.base import Request, Setting, Twin
 from presto_bench.config import SamplingConfig
 from presto_bench.config.attacks import Direct, Guided, Prefilling, Sampling
-from presto_bench.lm import chat, reading
+from presto_bench.lm import chat, finite, reading
 from presto_bench.lm.decoding import Sampled, continue_options, continue_rows
 from presto_bench.lm.reading import left_pad
 from presto_bench.measures import ranks
@@ -138,7 +138,7 @@ def test_a_prefilling_length_cuts_the_prefill_in_tokens():
     config = Prefilling(name="p", kind="prefilling", lengths=[2, "full"], max_new_tokens=4)
     for variant, length in (("prefill_2", 2), ("prefill_full", len(chat.encode_text(TOKENIZER, "Sure! To begin,")))):
         for completion in prefilling.run(config, variant, REQUESTS, setting(model())):
-            assert len(chat.encode_text(TOKENIZER, completion.prefill)) == length
+            assert len(completion.prefill_ids) == length
 
 
 def test_a_prefill_can_be_none_the_recipe_itself_or_asked_for_in_the_users_turn():
@@ -149,9 +149,9 @@ def test_a_prefill_can_be_none_the_recipe_itself_or_asked_for_in_the_users_turn(
     answers = [dataclasses.replace(r, answer="Mix flour and milk, then fry.") for r in REQUESTS]
     seen = {v: prefilling.run(config, v, answers, setting(model())) for v in config.variants()}
     assert all(len(found) == 2 * len(REQUESTS) for name, found in seen.items() if name != "greedy")
-    assert {c.prefill for c in seen["prefill_0"] + seen["user_turn"]} == {""}
-    assert {len(chat.encode_text(TOKENIZER, c.prefill)) for c in seen["recipe_3"]} == {3}
-    assert {c.prefill for c in seen["recipe_500"]} == {"Mix flour and milk, then fry."}
+    assert {c.prefill_ids for c in seen["prefill_0"] + seen["user_turn"]} == {()}
+    assert {len(c.prefill_ids) for c in seen["recipe_3"]} == {3}
+    assert {chat.decode(TOKENIZER, c.prefill_ids) for c in seen["recipe_500"]} == {"Mix flour and milk, then fry."}
     assert [c.token_ids for c in seen["prefill_0"]] != [c.token_ids for c in seen["user_turn"]]
 
 
@@ -230,7 +230,7 @@ def test_a_gpu_is_waited_for_once_a_step():
                     read.leave(order)
                     pick.leave(order)
                     ids = ids[reading.sent(order, ids.device)]
-                read.read(pick(read.logits, ids))
+                read.read(finite.marked(pick(read.logits, ids), read.logits))
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -299,7 +299,7 @@ def test_the_guide_of_a_defended_target_reads_no_defence():
         both = (request.prompt, request.prefill)
         wanted = naive_guided(both, both, 20, 14, target, parent, header)
         assert (completion.token_ids, completion.finish, completion.ranks) == wanted
-        assert completion.prefill == request.prefill
+        assert chat.decode(TOKENIZER, completion.prefill_ids) == request.prefill
 
 
 def test_with_one_candidate_guided_rap_is_greedy_prefilling():
@@ -329,3 +329,13 @@ def test_padding_is_invisible_to_a_repetition_penalty():
 def test_the_top_k_are_ordered_by_logit_then_id(rows, k):
     found = ranks.top_k(torch.tensor(rows), k).tolist()
     assert found == [sorted(range(9), key=lambda i: (-row[i], i))[:k] for row in rows]
+
+
+def test_a_parent_of_another_width_is_asked_for_what_both_know():
+    """Embeddings are padded to widths of their own; ids beyond the tokenizer are nobody's picks, however likely a model finds them."""
+    wide, parent = (tiny_model.model("llama", len(TOKENIZER) + more) for more in (61, 7))
+    with torch.no_grad():
+        wide.get_output_embeddings().weight[len(TOKENIZER) :] = wide.get_output_embeddings().weight.mean(0) * 100
+    found = guided.run(Guided(name="g", kind="guided", max_steps=14), "k20_prefill", REQUESTS, setting(wide, parent))
+    assert all(token < len(TOKENIZER) for completion in found for token in completion.token_ids)
+    assert any(completion.token_ids for completion in found)

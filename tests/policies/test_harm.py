@@ -27,7 +27,7 @@ PARTS = {
 
 
 def made(**changes):
-    return harm.prompts(HarmConfig(held_out=8, helper_train=8, helper_dev=4), PARTS | changes, PAIRS)
+    return harm.prompts(HarmConfig(held_out=8, helper_train=8, helper_dev=4), PARTS | changes, PAIRS)[0]
 
 
 def test_the_splits_are_what_the_sources_are_for():
@@ -59,10 +59,28 @@ def test_a_request_that_is_attacked_never_trains(stolen):
     assert len(mine) == paper_data.ATTACKED and set(mine["split"]) == {"test"}
 
 
+SPELLINGS = (
+    str.upper,
+    lambda text: f"  {text.replace(' ', '  ')} ",
+    lambda text: text.replace("?", "\uff1f"),
+    lambda text: text.replace(" ", "\u00a0"),
+)
+
+
+@pytest.mark.parametrize("respell", SPELLINGS)
+def test_a_request_that_is_attacked_never_trains_in_another_spelling_either(respell):
+    attacked = FRAMES["strongreject"]["prompt"]
+    respelled = pd.DataFrame({"prompt": [respell(text) for text in attacked[:3]]})
+    parts = PARTS | {harm.SAFETY: pd.concat([PARTS[harm.SAFETY][["prompt"]], respelled])}
+    frame, left_out = harm.prompts(HarmConfig(held_out=8, helper_train=8, helper_dev=4), parts, PAIRS)
+    assert left_out == 3
+    assert frame.equals(made())
+
+
 def test_a_limit_takes_whole_rows_and_the_same_ones_whatever_their_order():
     config = HarmConfig(requests=4, held_out=8, helper_train=8, helper_dev=4)
-    first = harm.prompts(config, PARTS, PAIRS)
-    again = harm.prompts(config, PARTS | {"test": FRAMES["strongreject"].iloc[::-1].reset_index(drop=True)}, PAIRS)
+    first, _ = harm.prompts(config, PARTS, PAIRS)
+    again, _ = harm.prompts(config, PARTS | {"test": FRAMES["strongreject"].iloc[::-1].reset_index(drop=True)}, PAIRS)
     chosen = [set(f.loc[(f["role"] == "harmful") & (f["split"] == "test"), "prompt_id"]) for f in (first, again)]
     assert len(chosen[0]) == 4 and chosen[0] == chosen[1]
 

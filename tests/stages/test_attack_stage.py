@@ -12,7 +12,7 @@ def runner(fits):
     def run(batch):
         if len(batch) > fits:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return [Completion(r.prompt_id, 0, "", (), "eos", 0) for r in batch]
+        return [Completion(r.prompt_id, 0, (), (), "eos", 0) for r in batch]
 
     return run
 

@@ -59,7 +59,13 @@ def before_comparison(evidence: Evidence, model: str, arms: Sequence[str]) -> li
             0.90,
         ),
         _at_most(model, "prefill_alone_score", None if np.isnan(evidence.prefill_alone) else evidence.prefill_alone, 0.05),
-        Check(model, "splits_disjoint", float(evidence.split_overlap), "0 shared ids", evidence.split_overlap == 0),
+        Check(
+            model,
+            "splits_disjoint",
+            float(evidence.split_overlap),
+            "0 shared requests, in whatever spelling",
+            evidence.split_overlap == 0,
+        ),
     ]
     return found + _loss_checks(evidence, model, arms)
 

@@ -38,7 +38,7 @@ def best_of(graded: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
 
 
 def score_table(graded: pd.DataFrame, resamples: int) -> pd.DataFrame:
-    """Mean score and refusal rate with intervals, by model, arm, attack, variant and judge."""
+    """Mean score and refusal rate with intervals, by model, arm, attack, variant and judge. reasoned: share of completions of which reasoning was taken off."""
     keys = ["model", "arm", "attack", "variant", "judge"]
     rows = []
     for key, group in graded.groupby(keys, sort=False):
@@ -49,6 +49,7 @@ def score_table(graded: pd.DataFrame, resamples: int) -> pd.DataFrame:
             dict(zip(keys, key, strict=True))
             | _unless_too_many_missing(interval, group)
             | {"refused": refused.value, "refused_low": refused.low, "refused_high": refused.high}
+            | {"reasoned": float((group["reasoned"] > 0).mean())}
             | rank_one(group["ranks"])
         )
     return pd.DataFrame(rows)

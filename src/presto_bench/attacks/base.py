@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from presto_bench.config.models import SamplingConfig
-from presto_bench.lm import chat
+from presto_bench.lm import chat, vocabulary
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,22 @@ class Setting:
     sessions: tuple[str, ...] = ()
     weights: str = ""
 
+    @cached_property
+    def barred(self) -> list[int]:
+        """Ids that no rank attack may pick."""
+        return vocabulary.barred(self.tokenizer, self.model.config.get_text_config().vocab_size, self.end_ids)
+
 
 @dataclass(frozen=True)
 class Completion:
-    """token_ids: what was generated after prompt and prefill (end of turn left out). steps: tokens picked.
+    """prefill_ids: what the response began with. token_ids: what was generated behind it (end of turn left out). steps: tokens picked.
 
     ranks: of each token the rank among the target's candidates, 1 the most likely; empty for an attack that picks from none.
     """
 
     prompt_id: str
     sample: int
-    prefill: str
+    prefill_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     finish: str
     steps: int

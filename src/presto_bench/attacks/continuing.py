@@ -29,11 +29,10 @@ def sampled(
         pick = Sampled(setting.sampling, generators, max_new_tokens, setting.model.device)
         found = continue_rows(setting.model, rows, max_new_tokens, setting.end_ids, pick)
         completions += [
-            completion(setting, request, row, new, sample) for request, row, new in zip(requests, encoded, found, strict=True)
+            completion(request, row, new, sample) for request, row, new in zip(requests, encoded, found, strict=True)
         ]
     return completions
 
 
-def completion(setting: Setting, request: Request, row: chat.Encoded, new: Continuation, sample: int = 0) -> Completion:
-    prefill = chat.decode(setting.tokenizer, list(row.prefill_ids))
-    return Completion(request.prompt_id, sample, prefill, new.ids, new.finish, len(new.ids))
+def completion(request: Request, row: chat.Encoded, new: Continuation, sample: int = 0) -> Completion:
+    return Completion(request.prompt_id, sample, row.prefill_ids, new.ids, new.finish, len(new.ids))

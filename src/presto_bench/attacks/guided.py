@@ -14,9 +14,9 @@ from transformers import RepetitionPenaltyLogitsProcessor
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.attacks.continuing import completion
 from presto_bench.config.attacks import Guided
-from presto_bench.lm import chat, reading
+from presto_bench.lm import chat, finite, reading
 from presto_bench.lm.decoding import continue_rows
-from presto_bench.measures.ranks import top_k
+from presto_bench.measures.ranks import top_k, without
 
 
 class GuidedPick:
@@ -25,8 +25,8 @@ class GuidedPick:
     rows: what the parent reads before the response: without the target's defence, so that it goes on with the answer.
     """
 
-    def __init__(self, parent: Any, rows: Sequence[Sequence[int]], config: Guided, k: int, banned: Sequence[int]):
-        self.k, self.banned = k, list(banned)
+    def __init__(self, parent: Any, rows: Sequence[Sequence[int]], config: Guided, k: int, barred: Sequence[int]):
+        self.parent, self.k, self.barred = parent, k, list(barred)
         self.penalty = RepetitionPenaltyLogitsProcessor(config.guide_repetition_penalty)
         self.guide = reading.reader(parent, rows, config.max_steps)
         self.started: int | None = None  # tokens that the target read before the response
@@ -39,11 +39,11 @@ class GuidedPick:
         if said.shape[1]:
             self.guide.read(said[:, -1])
         liked = self.penalty(said, self.guide.logits) if said.shape[1] else self.guide.logits
-        candidates = top_k(_without(logits, self.banned), self.k)
+        candidates = top_k(without(logits, self.barred), self.k)
         # Stable: of equally liked candidates the one with the better rank under the target wins.
         best = liked.gather(-1, candidates).argmax(-1, keepdim=True)
         self.ranks[self.running, said.shape[1]] = best[:, 0] + 1
-        return candidates.gather(-1, best)[:, 0]
+        return finite.marked(candidates.gather(-1, best)[:, 0], self.guide.logits)
 
     def leave(self, order: Sequence[int]) -> None:
         self.guide.leave(order)
@@ -58,11 +58,10 @@ def run(config: Guided, variant: str, requests: Sequence[Request], setting: Sett
         for row in both:
             chat.require_fit(row, config.max_steps, setting.context, request.prompt_id)
     guides = [row.prompt_ids + row.prefill_ids for row in read]
-    banned = sorted(set(setting.tokenizer.all_special_ids) - set(setting.end_ids))
     with torch.inference_mode():
-        picker = GuidedPick(setting.parent, guides, config, k, banned)
+        picker = GuidedPick(setting.parent, guides, config, k, setting.barred)
     found = continue_rows(setting.model, [row.ids for row in rows], config.max_steps, setting.end_ids, picker)
-    completions = [completion(setting, request, row, new) for request, row, new in zip(requests, rows, found, strict=True)]
+    completions = [completion(request, row, new) for request, row, new in zip(requests, rows, found, strict=True)]
     return [replace(c, ranks=tuple(own[: c.steps])) for c, own in zip(completions, picker.ranks.tolist(), strict=True)]
 
 
@@ -76,9 +75,3 @@ def _encoded(setting: Setting, request: Request, starts: bool, about_another: bo
     """Prompt and prefill, of the request or of its twin."""
     asked = request.twin if about_another else request
     return chat.encode(setting.tokenizer, asked.prompt, setting.chat_format, asked.prefill if starts else "")
-
-
-def _without(scores: torch.Tensor, banned: Sequence[int]) -> torch.Tensor:
-    scores = scores.clone()
-    scores[:, list(banned)] = -torch.inf
-    return scores

@@ -44,10 +44,9 @@ class Walk:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """text: what picked ids say. barred: tokens that are no candidates. ends: candidates that end the response, so that no walk goes on there."""
+    """text: what picked ids say. ends: candidates that end the response, so that no walk goes on there."""
 
     text: Callable[[Sequence[int]], str]
-    barred: Collection[int]
     ends: Collection[int]
 
 
@@ -72,8 +71,7 @@ def cheapest(
             continue
         looked_at += 1
         ranked = yield Ranked((*prefill, *picked))
-        candidates = [token for token in ranked if token not in vocabulary.barred][: limits.k]
-        for rank, token in enumerate(candidates, 1):
+        for rank, token in enumerate(ranked, 1):
             cost, walk = lower + (rank > 1), (*picked, token)
             if token in vocabulary.ends or (limits.budget is not None and cost > limits.budget):
                 continue
@@ -94,19 +92,18 @@ def run(config: Oracle, variant: str, requests: Sequence[Request], setting: Sett
                 "the oracle needs policy `facts`",
             )
         chat.require_fit(row, limits.max_tokens, setting.context, request.prompt_id)
-    barred = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
 
     def text(ids: Sequence[int]) -> str:
         return chat.decode(setting.tokenizer, list(ids))
 
-    vocabulary = Vocabulary(text, barred, setting.end_ids)
+    vocabulary = Vocabulary(text, setting.end_ids)
     searches = [
         cheapest(row.prefill_ids, Accepted(request.accepted), limits, vocabulary)
         for request, row in zip(requests, rows, strict=True)
     ]
-    rank = Ranker(setting.model, rows, limits.k + len(barred))
+    rank = Ranker(setting.model, rows, limits.k, setting.barred)
     found = drive(searches, rank, lambda asked: {})
-    return [_completion(setting, *one) for one in zip(requests, rows, found, strict=True)]
+    return [_completion(*one) for one in zip(requests, rows, found, strict=True)]
 
 
 def _read(config: Oracle, variant: str) -> tuple[bool, Limits]:
@@ -116,6 +113,5 @@ def _read(config: Oracle, variant: str) -> tuple[bool, Limits]:
     return start == "prefill", Limits(int(k.removeprefix("k")), allowed, config.max_tokens, config.max_nodes)
 
 
-def _completion(setting: Setting, request: Request, row: chat.Encoded, walk: Walk) -> Completion:
-    prefill = chat.decode(setting.tokenizer, list(row.prefill_ids))
-    return Completion(request.prompt_id, 0, prefill, walk.picked, walk.finish, len(walk.picked))
+def _completion(request: Request, row: chat.Encoded, walk: Walk) -> Completion:
+    return Completion(request.prompt_id, 0, row.prefill_ids, walk.picked, walk.finish, len(walk.picked))

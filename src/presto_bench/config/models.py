@@ -7,6 +7,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from presto_bench.config.parts import Dtype, Item, Share, Strict
 
+PINNED_DATE = "2025-01-01"
+
 
 @dataclass(frozen=True)
 class ChatFormat:
@@ -14,17 +16,32 @@ class ChatFormat:
 
     system: None leaves the template's own default in place. thinking: None passes nothing; False asks the template
     (Qwen 3) for its empty think block, which then belongs to the prompt and not to the prefill. reopen: a prefill is taken for a
-    turn that has ended, and the assistant's header stands again behind it: a defence at decoding time.
+    turn that has ended, and the assistant's header stands again behind it: a defence at decoding time. date: what a template that writes
+    today's is given, so that every day asks the same.
     """
 
     system: str | None = None
     thinking: bool | None = None
     reopen: bool = False
+    date: str = PINNED_DATE
 
 
 class ChatConfig(Strict):
     system: str | None = Field(None, description="system prompt; null leaves the template's own default")
-    thinking: bool | None = Field(None, description="passed to the template as enable_thinking; null passes nothing")
+    thinking: bool | None = Field(
+        None,
+        description="passed to the template as enable_thinking; null passes nothing, and closes a block of reasoning that is left open",
+    )
+    # Left out of the specs where it is not set: only models whose template writes a date depend on it.
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description=f"for templates that write today's date; null is {PINNED_DATE}",
+    )
+
+    @property
+    def format(self) -> ChatFormat:
+        return ChatFormat(self.system, self.thinking, date=self.date or PINNED_DATE)
 
 
 class SamplingConfig(Strict):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from presto_bench.config.judges import LocalRubric
@@ -24,7 +25,7 @@ class LocalModel:
     def __call__(self, questions: Questions) -> Mapping[str, Failure]:
         entry = self.config.model_config_of()
         model, tokenizer = models.load(self.bench.weights, entry.decode_dtype)
-        form = chat.ChatFormat(entry.chat.system, entry.chat.thinking)
+        form = entry.chat.format
         rows = {key: _row(tokenizer, messages, form) for key, messages in questions.items()}
         room = models.context_length(model) - self.config.max_new_tokens
         failures = {
@@ -47,7 +48,7 @@ class LocalModel:
 def _row(tokenizer: Any, messages: list[dict[str, str]], form: chat.ChatFormat) -> list[int]:
     """A template's system prompt is the rubric's own, where it has one."""
     system = next((m["content"] for m in messages if m["role"] == "system"), form.system)
-    return chat.encode_prompt(tokenizer, messages[-1]["content"], chat.ChatFormat(system, form.thinking))
+    return chat.encode_prompt(tokenizer, messages[-1]["content"], replace(form, system=system))
 
 
 def load(config: LocalRubric, bench: Bench) -> RubricJudge:

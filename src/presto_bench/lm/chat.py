@@ -4,12 +4,14 @@ Training, attacks and evaluation all come through here, so that a prefill is the
 and the response are encoded apart and appended: their spans are known, never searched for.
 """
 
+import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from presto_bench.config.models import ChatFormat
 from presto_bench.errors import UserError
+from presto_bench.lm import template, vocabulary
 
 _BREAK = "\u200b"  # zero width space: splits a spelled special token and is invisible to a reader
 
@@ -50,9 +52,9 @@ class Encoded:
 
 
 def neutralise(tokenizer: Any, text: str) -> str:
-    """`text` in which no special token is spelled; unchanged when it spells none."""
-    for special in sorted(_special_strings(tokenizer), key=len, reverse=True):
-        text = text.replace(special, special[0] + _BREAK + special[1:])
+    """`text` in which no control token is spelled; unchanged when it spells none."""
+    for control in vocabulary.control_strings(tokenizer):
+        text = text.replace(control, control[0] + _BREAK + control[1:])
     return text
 
 
@@ -61,32 +63,41 @@ def render_prompt(tokenizer: Any, prompt: str, chat: ChatFormat) -> str:
     return render_turns(tokenizer, [prompt], chat)
 
 
-def render_turns(tokenizer: Any, turns: Sequence[str], chat: ChatFormat) -> str:
-    """The same behind a history: the user's and the assistant's turns alternate, and the last is the user's."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise UserError(
-            getattr(tokenizer, "name_or_path", "tokenizer"),
-            "this model has no chat template",
-            "use a chat model, or put a chat_template.jinja beside its tokenizer",
-        )
+def render_turns(tokenizer: Any, turns: Sequence[str], chat: ChatFormat, prefilled: bool = False) -> str:
+    """The same behind a history: the user's and the assistant's turns alternate, and the last is the user's.
+
+    A block of reasoning that the template leaves open is closed, but where the format asks for reasoning and nothing is prefilled.
+    """
     roles = ("user", "assistant")
     messages = [{"role": roles[i % 2], "content": neutralise(tokenizer, text)} for i, text in enumerate(turns)]
     if chat.system is not None:
         messages.insert(0, {"role": "system", "content": neutralise(tokenizer, chat.system)})
-    extra = {} if chat.thinking is None else {"enable_thinking": chat.thinking}
-    try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **extra)
-    except Exception as error:  # jinja2 raises whatever the template's author chose
-        raise UserError(
-            getattr(tokenizer, "name_or_path", "tokenizer"),
-            f"its chat template refuses this conversation: {error}",
-            "set `chat.system: null` if the template knows no system role",
-        ) from error
+    text = template.render(tokenizer, messages, chat)
+    return text if chat.thinking and not prefilled else template.closed(text)
 
 
-def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """Ids of a piece of an answer: no special token is added and none can be spelled."""
-    return tokenizer.encode(neutralise(tokenizer, text), add_special_tokens=False)
+def encode_text(tokenizer: Any, text: str, behind: bool = False) -> list[int]:
+    """Ids of a piece of an answer: no special token is added and none can be spelled. behind: it goes on with what stands before it."""
+    text = neutralise(tokenizer, text)
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    return _without_added_space(tokenizer, text, ids) if behind else ids
+
+
+_ANCHOR = "\n"
+
+
+def adds_space(tokenizer: Any) -> bool:
+    """Whether the tokenizer puts a space before each text that it encodes, as many SentencePiece ones do."""
+    return tokenizer.convert_ids_to_tokens(tokenizer.encode("a", add_special_tokens=False))[0].startswith("\u2581")
+
+
+def _without_added_space(tokenizer: Any, text: str, ids: list[int]) -> list[int]:
+    """SentencePiece tokenizers that put a space before each text do so in the middle of an answer too; a text behind a line break shows how to do without."""
+    if not ids or not adds_space(tokenizer):
+        return ids
+    anchor = tokenizer.encode(_ANCHOR, add_special_tokens=False)
+    whole = tokenizer.encode(_ANCHOR + text, add_special_tokens=False)
+    return whole[len(anchor) :] if whole[: len(anchor)] == anchor else ids
 
 
 def encode_prompt(tokenizer: Any, prompt: str, chat: ChatFormat) -> list[int]:
@@ -94,9 +105,9 @@ def encode_prompt(tokenizer: Any, prompt: str, chat: ChatFormat) -> list[int]:
     return encode_turns(tokenizer, [prompt], chat)
 
 
-def encode_turns(tokenizer: Any, turns: Sequence[str], chat: ChatFormat) -> list[int]:
+def encode_turns(tokenizer: Any, turns: Sequence[str], chat: ChatFormat, prefilled: bool = False) -> list[int]:
     """The same behind a history."""
-    ids = tokenizer.encode(render_turns(tokenizer, turns, chat), add_special_tokens=False)
+    ids = tokenizer.encode(render_turns(tokenizer, turns, chat, prefilled), add_special_tokens=False)
     bos = tokenizer.bos_token_id
     wants_bos = bos is not None and tokenizer.encode("", add_special_tokens=True)[:1] == [bos]
     if wants_bos and ids[:1] != [bos]:
@@ -113,9 +124,10 @@ def encode(
     history: Sequence[str] = (),
 ) -> Encoded:
     """(history ·) prompt · prefill · response. Text is encoded apart; ids are taken as they are (a cut prefill stays cut)."""
-    prompt_ids = encode_turns(tokenizer, [*history, prompt], chat)
     prefill_ids = encode_text(tokenizer, prefill) if isinstance(prefill, str) else list(prefill)
-    response_ids = encode_text(tokenizer, response) if isinstance(response, str) else list(response)
+    prompt_ids = encode_turns(tokenizer, [*history, prompt], chat, prefilled=bool(prefill_ids))
+    behind = bool(prefill_ids)
+    response_ids = encode_text(tokenizer, response, behind) if isinstance(response, str) else list(response)
     header_ids = reopened(tokenizer, chat) if chat.reopen and prefill_ids else []
     start, answer = len(prompt_ids), len(prompt_ids) + len(prefill_ids) + len(header_ids)
     return Encoded((*prompt_ids, *prefill_ids, *header_ids, *response_ids), start, answer, len(header_ids))
@@ -123,33 +135,81 @@ def encode(
 
 def reopened(tokenizer: Any, chat: ChatFormat) -> list[int]:
     """Ids that end the assistant's turn and begin another one: what the template writes behind an answer in the history."""
-    mark = "presto"
-    messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": mark}]
-    extra = {} if chat.thinking is None else {"enable_thinking": chat.thinking}
-    ended = tokenizer.apply_chat_template(messages, tokenize=False, **extra)
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **extra)
+    ended, text = (template.behind_an_answer(tokenizer, chat, header) for header in (False, True))
     if text == ended:
         raise UserError(
             getattr(tokenizer, "name_or_path", "tokenizer"),
             "its chat template writes no header before an assistant's turn, so that none can be re-inserted",
             "leave arms with `defence: reopen_turn` out for this model",
         )
-    return tokenizer.encode(text[text.rindex(mark) + len(mark) :], add_special_tokens=False)
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
+def taught_end(tokenizer: Any) -> int:
+    """Id that ends a response in training: the one that the template itself writes there, else the tokenizer's eos."""
+    written = template.turn_end(tokenizer)
+    found = tokenizer.eos_token_id if written is None else written
+    if found is None:
+        raise _no_end(tokenizer)
+    return found
 
 
 def end_of_turn(tokenizer: Any, model: Any = None) -> tuple[int, ...]:
-    """Ids that end an assistant's turn: the generation config's list where the model has one, else the tokenizer's eos."""
+    """Ids that end an assistant's turn: what the template writes behind an answer, the generation config's list, the tokenizer's eos."""
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     ids = configured if isinstance(configured, list | tuple) else [configured]
-    found = {i for i in (*ids, tokenizer.eos_token_id) if i is not None}
+    found = {i for i in (*ids, tokenizer.eos_token_id, template.turn_end(tokenizer)) if i is not None}
     if not found:
-        raise UserError(tokenizer.name_or_path, "no end-of-turn token", "set eos_token in its tokenizer_config.json")
+        raise _no_end(tokenizer)
     return tuple(sorted(found))
 
 
-def decode(tokenizer: Any, ids: list[int]) -> str:
-    """Text of response ids, special tokens dropped (method: the graded response)."""
-    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+def _no_end(tokenizer: Any) -> UserError:
+    return UserError(tokenizer.name_or_path, "no end-of-turn token", "set eos_token in its tokenizer_config.json")
+
+
+def filler(tokenizer: Any) -> int:
+    """An id to pad with. Padding stands behind a row's end and is never read, so that any id will do."""
+    return next((i for i in (tokenizer.eos_token_id, tokenizer.pad_token_id) if i is not None), 0)
+
+
+def decode(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Text of response ids, without special tokens and without what the model reasoned (method: the graded response)."""
+    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    marked = _marked(tokenizer, ids)
+    kept = template.without_reasoning(marked)
+    return text if kept == marked else _unmarked(tokenizer, kept)
+
+
+def reasoned(tokenizer: Any, ids: Sequence[int]) -> int:
+    """Characters that the model reasoned, which no judge sees."""
+    marked = _marked(tokenizer, ids)
+    return len(marked) - len(template.without_reasoning(marked))
+
+
+def _marked(tokenizer: Any, ids: Sequence[int]) -> str:
+    return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def _unmarked(tokenizer: Any, text: str) -> str:
+    for control in vocabulary.control_strings(tokenizer):
+        text = text.replace(control, "")
+    return text
+
+
+def spoken(tokenizer: Any, prefill: Sequence[int], picked: Sequence[int]) -> tuple[str, str]:
+    """(prefill, response) as text. The response is decoded once, as a whole; the prefill is what both readings begin with.
+
+    So a character or word that the prefill's end cuts in two is whole in the response, and counts as the model's own.
+    """
+    response, begun = decode(tokenizer, [*prefill, *picked]), decode(tokenizer, list(prefill))
+    return os.path.commonprefix([begun, response]), response  # noqa: RUF071 — text, not paths
+
+
+def continued(tokenizer: Any, prefill: Sequence[int], picked: Sequence[int]) -> str:
+    """What the picked ids add to the prefill's text."""
+    begun, response = spoken(tokenizer, prefill, picked)
+    return response[len(begun) :]
 
 
 def require_fit(encoded: Encoded, room: int, limit: int, prompt_id: str) -> None:
@@ -161,9 +221,3 @@ def require_fit(encoded: Encoded, room: int, limit: int, prompt_id: str) -> None
         f"{len(encoded.ids)} tokens with room for {room} more exceed the model's context of {limit}",
         "shorten the prompt or prefill, or lower max_new_tokens",
     )
-
-
-def _special_strings(tokenizer: Any) -> set[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    spelled = {token.content for token in added.values() if token.special} | set(tokenizer.all_special_tokens)
-    return {special for special in spelled if len(special) > 1}

@@ -20,7 +20,7 @@ from transformers import (
 
 from presto_bench import progress
 from presto_bench.config.models import SamplingConfig
-from presto_bench.lm import reading
+from presto_bench.lm import finite, reading
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,13 @@ def _continue(
     ids, longest = _with_room(rows, steps, read.model.device)
     for step in range(steps):
         progress.tell(step + 1, steps, "tokens")
-        tokens = pick(read.logits, ids[:, : longest + step])
-        staying = known.note(tokens.tolist())
+        tokens = finite.marked(pick(read.logits, ids[:, : longest + step]), read.logits)
+        picked = tokens.tolist()
+        if finite.MARK in picked:
+            raise _not_finite(
+                read, pick, [row for row, token in zip(known.running, picked, strict=True) if token == finite.MARK]
+            )
+        staying = known.note(picked)
         if not staying or step == steps - 1:
             break
         ids[:, longest + step] = tokens
@@ -171,6 +176,12 @@ def _continue(
             ids, tokens, known.running = ids[index], tokens[index], [known.running[place] for place in order]
         read.read(tokens)
     return known.continuations()
+
+
+def _not_finite(read: reading.Reader | reading.WholeReader, pick: Pick, rows: list[int]) -> finite.NotFinite:
+    """Of the model that is read, or of another that the pick itself reads."""
+    own = not bool(read.logits.amax(-1).isfinite().all())
+    return finite.NotFinite(read.model if own else getattr(pick, "parent", read.model), rows)
 
 
 def _with_room(rows: Sequence[Sequence[int]], steps: int, device: Any) -> tuple[torch.Tensor, int]:

@@ -28,6 +28,38 @@ def load_tokenizer(folder: str | Path) -> Any:
     return tokenizer
 
 
+def obstacle(folder: Path) -> tuple[str, str] | None:
+    """(what, mend) of what makes a folder useless before anything of it is loaded; None where nothing is seen."""
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return (
+            "this is an adapter, not a model",
+            "merge it with its base first (peft: `model.merge_and_unload()`), and save that",
+        )
+    if not (folder / "config.json").is_file():
+        return "no model here (config.json is missing)", "correct the path, or put the model there"
+    try:
+        settings = json.loads((folder / "config.json").read_text())
+    except json.JSONDecodeError as error:
+        return f"its config.json is no JSON: {error}", "fetch or save the model again"
+    quantised = settings.get("quantization_config")
+    if quantised:
+        return (
+            f"its weights are quantised ({quantised.get('quant_method', 'unknown method')}): they can neither be trained nor merged",
+            "take the model as it was before, in safetensors of 16 or 32 bits",
+        )
+    if not any(folder.glob("*.safetensors")):
+        others = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
+        told = "its weights are pickles, which may run code" if others else "it has no *.safetensors"
+        return told, "save it again with `save_pretrained`, which writes safetensors"
+    return None
+
+
+def require_usable(folder: Path) -> None:
+    found = obstacle(folder)
+    if found:
+        raise UserError(folder, *found)
+
+
 def link(source: Path, folder: Path) -> None:
     """`source`'s files in another folder, shared on disk where the file system can."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from presto_bench import progress
-from presto_bench.lm import chat
+from presto_bench.lm import chat, finite
 
 
 @contextmanager
@@ -43,7 +43,9 @@ def mean_log_likelihoods(model: Any, rows: Sequence[chat.Encoded], pad: int, bat
     for start in range(0, len(order), batch):
         progress.tell(start, len(order), "texts")
         part = order[start : start + batch]
-        for i, log_probs in zip(part, response_log_probs(model, [rows[i] for i in part], pad), strict=True):
+        with finite.of_rows(part):
+            log_likelihoods = response_log_probs(model, [rows[i] for i in part], pad)
+        for i, log_probs in zip(part, log_likelihoods, strict=True):
             found[i] = float(log_probs.mean()) if len(log_probs) else 0.0
     return found
 
@@ -69,4 +71,6 @@ def logits_at(
         wanted[i, list(positions[i])] = True
     with logits_only_at(model, wanted):
         logits = model(input_ids=ids.to(model.device), use_cache=False, **extra).logits
+    with finite.of_rows([row for row, own in enumerate(positions) for _ in own]):
+        finite.require(logits, model)
     return list(logits.split([len(own) for own in positions]))

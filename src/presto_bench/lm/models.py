@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from transformers import (
 
 from presto_bench.config.models import HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
-from presto_bench.lm import blended, folders, grouped, precision
+from presto_bench.lm import blended, folders, grouped, precision, vocabulary, weights
+
+HEADS = ("score.", "classifier.")  # of sequence classifiers
 
 
 def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any
     device = device or precision.best_device()
     used = precision.of_weights(folder, dtype, device)
     model = _load_one(folder, used)
+    vocabulary.require_rows(tokenizer, model.get_input_embeddings().weight.shape[0], folder)
     settings = folders.decoding_settings(folder).get(folders.SAFE_DECODING)
     if settings:
         expert = _load_one(folder / folders.EXPERT, used)
@@ -55,20 +59,29 @@ def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any
 
 
 def _load_one(folder: Path, dtype: str) -> Any:
+    model = _from_pretrained(AutoModelForCausalLM, folder, dtype=_torch_dtype(dtype))
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        eos_token_id=own.eos_token_id, bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id
+    )
+    return model
+
+
+def _from_pretrained(kind: Any, folder: Path, new: Collection[str] = (), **options: Any) -> Any:
+    """The folder's model, every parameter from its files. new: beginnings of the names of parameters that are made here."""
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=_torch_dtype(dtype), use_safetensors=True, trust_remote_code=False, local_files_only=True
+        model, info = kind.from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         raise UserError(
             folder,
             f"not a loadable model: {error}",
             "it must hold config.json and *.safetensors of a causal language model that transformers knows without remote code",
         ) from error
-    own = model.generation_config
-    model.generation_config = GenerationConfig(
-        eos_token_id=own.eos_token_id, bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id
-    )
+    weights.require_whole(info, folder, new)
     return model
 
 
@@ -77,17 +90,16 @@ def _torch_dtype(dtype: str) -> Any:
     return dtype if dtype == precision.AUTO else getattr(torch, dtype)
 
 
-def load_helper(folder: str | Path, dtype: str) -> tuple[Any, Any]:
-    """(classifier with two labels in eval mode on the best device, tokenizer); a plain model gets a new head.
+def load_helper(folder: str | Path, dtype: str, new_head: bool = False) -> tuple[Any, Any]:
+    """(classifier with two labels in eval mode on the best device, tokenizer). new_head: of a language model, whose own head is left out.
 
     Its head `score` is read at the last token (attacks/helper.py), as a token-classification head would be; more families
     have a sequence-classification class than a token-classification class.
     """
     tokenizer, device = folders.load_tokenizer(folder), precision.best_device()
     used = precision.of_weights(folder, dtype, device)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=getattr(torch, used), num_labels=2, use_safetensors=True, trust_remote_code=False, local_files_only=True
-    )
+    made = HEADS if new_head else ()
+    model = _from_pretrained(AutoModelForSequenceClassification, Path(folder), made, dtype=getattr(torch, used), num_labels=2)
     return model.to(device).eval(), tokenizer
 
 
@@ -169,10 +181,23 @@ def _require_checksum(path: Path, expected: str, key: str) -> None:
 def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
     # Without dequantize=True transformers keeps the model as quantised: not trainable and not savable. It is quantised from float32.
     dtype = precision.FULL if dtype == precision.AUTO else dtype
-    model = AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=getattr(torch, dtype)
-    )
-    return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path.parent,
+            gguf_file=path.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise UserError(
+            path.name,
+            f"transformers cannot read this GGUF file: {error}",
+            "take an architecture that it reads, or the model's own safetensors (`kind: hub` or `local`)",
+        ) from error
+    weights.require_whole(info, path)
+    return model, tokenizer
 
 
 def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]:
@@ -192,8 +217,7 @@ def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]
 
 
 def _from_folder(source: Path, folder: Path, dtype: str) -> dict[str, Any]:
-    if not (source / "config.json").is_file():
-        raise UserError(source, "no model here (config.json is missing)", "correct the model's `path`")
+    folders.require_usable(source)
     model, tokenizer = _load_one(source, dtype), folders.load_tokenizer(source)
     precision.note_weights(source, dtype, str(model.dtype).removeprefix("torch."), None)
     save(text_only(model), tokenizer, folder)
@@ -210,9 +234,9 @@ def text_only(model: Any) -> Any:
         return model
     with torch.device("meta"):  # no second copy of the weights
         plain = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
-    weights = {f"{plain.base_model_prefix}.{name}": value for name, value in model.get_decoder().state_dict().items()}
-    weights |= {f"lm_head.{name}": value for name, value in model.get_output_embeddings().state_dict().items()}
-    plain.load_state_dict(weights, assign=True)
+    states = {f"{plain.base_model_prefix}.{name}": value for name, value in model.get_decoder().state_dict().items()}
+    states |= {f"lm_head.{name}": value for name, value in model.get_output_embeddings().state_dict().items()}
+    plain.load_state_dict(states, assign=True)
     plain.tie_weights()
     plain.generation_config = model.generation_config
     return plain

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from presto_bench import draws, progress
-from presto_bench.lm import chat
+from presto_bench.lm import chat, finite
 from presto_bench.lm.decoding import continue_options
 from presto_bench.lm.reading import left_pad
 from presto_bench.measures import ranks
@@ -60,7 +60,7 @@ def top(model: Any, rows: Sequence[Sequence[int]], k: int) -> list[list[int]]:
     for start in range(0, len(rows), BATCH):
         ids, mask = left_pad(rows[start : start + BATCH], model.device)
         logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=1).logits[:, -1]
-        found += [ranks.top_ids(row, k) for row in logits]
+        found += [ranks.top_ids(row, k) for row in finite.require(logits, model)]
     return found
 
 

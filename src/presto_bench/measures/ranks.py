@@ -48,6 +48,11 @@ def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
     return ids.gather(-1, order)
 
 
+def without(logits: torch.Tensor, barred: Sequence[int]) -> torch.Tensor:
+    """Logits (B, V) in which the barred ids come last."""
+    return logits.index_fill(-1, torch.tensor(barred, dtype=torch.long, device=logits.device), -torch.inf) if barred else logits
+
+
 def top_ids(logits: torch.Tensor, k: int) -> list[int]:
     """Ids of the k best of (V,) logits."""
     return top_k(logits[None], k)[0].tolist()

@@ -1,7 +1,7 @@
 """Policy `harm`: real forbidden requests, from tables that were fetched; models come aligned. No harmful text is written here.
 
-What trains (triples, anchors, the helper's pairs) and what measures (forbidden requests, held-out benign ones) share no prompt: of two, the one
-that measures stays.
+What trains (triples, anchors, the helper's pairs) and what measures (forbidden requests, held-out benign ones) share no prompt, in whatever
+spelling: of two, the one that measures stays.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,11 @@ SEVEREST = 3  # PKU-SafeRLHF's highest severity level
 SHORTEST_ANSWER = 20
 
 
-def prompts(config: HarmConfig, sources: Mapping[str, pd.DataFrame], pairs: pd.DataFrame) -> pd.DataFrame:
-    """The table `prompts`. sources: by the role that they play in config; `safety` and `anchor_prompts`: of all models
-    together, what each may use."""
+def prompts(config: HarmConfig, sources: Mapping[str, pd.DataFrame], pairs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The table `prompts`, and how many training requests were left out because one that measures is spelled otherwise alone.
+
+    sources: by the role that they play in config; `safety` and `anchor_prompts`: of all models together, what each may use.
+    """
     parts = [
         _rows(_some(sources["test"], config.requests), "harmful", "test", sources["test"].get("category")),
         _rows(_held_out(sources["benign_prompts"], config.held_out), "benign", "test", HELD_OUT),
@@ -30,7 +32,10 @@ def prompts(config: HarmConfig, sources: Mapping[str, pd.DataFrame], pairs: pd.D
     ]
     frame = pd.concat(parts, ignore_index=True)
     frame.insert(0, "prompt_id", frame["prompt"].map(tables.prompt_id))
-    return frame.drop_duplicates("prompt_id").reset_index(drop=True)  # the first stays: what measures
+    frame = frame.drop_duplicates("prompt_id")  # the first stays: what measures
+    forms, measures = frame["prompt"].map(tables.normal_form), frame["split"] == "test"
+    respelled = ~measures & forms.isin(forms[measures])
+    return frame[~respelled].reset_index(drop=True), int(respelled.sum())
 
 
 def _rows(frame: pd.DataFrame, role: str, split: str, category: pd.Series | str | None) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from presto_bench.config.models import HubModel, LocalModel
 from presto_bench.config.tasks import MtBench
 from presto_bench.data import sources
 from presto_bench.errors import UserError
+from presto_bench.lm import folders
 from presto_bench.policies import shipped
 
 
@@ -75,22 +76,17 @@ def _models(config: Config) -> list[Missing]:
         if isinstance(model, HubModel) and model.gated and not folder.is_dir() and not _token():
             remedy = f"accept its licence at https://huggingface.co/{model.id} with your account, then `export HF_TOKEN=…` (a read token)"
             found.append(Missing(f"models.{model.name}", f"{model.id} is gated, and no token is set", remedy))
-        if isinstance(model, LocalModel) and not (Path(model.path) / "config.json").is_file():
-            found.append(
-                Missing(
-                    f"models.{model.name}.path",
-                    f"there is no model in {model.path}",
-                    "correct the path, or make the model there",
-                )
-            )
+        if isinstance(model, LocalModel):
+            found += _folder(f"models.{model.name}.path", model.path)
     for arm in config.arms:
-        if isinstance(arm, CheckpointArm) and not (Path(arm.path) / "config.json").is_file():
-            found.append(
-                Missing(
-                    f"arms.{arm.name}.path", f"there is no model in {arm.path}", "correct the path, or put the checkpoint there"
-                )
-            )
+        if isinstance(arm, CheckpointArm):
+            found += _folder(f"arms.{arm.name}.path", arm.path)
     return found
+
+
+def _folder(key: str, path: str) -> list[Missing]:
+    found = folders.obstacle(Path(path))
+    return [Missing(key, f"{path}: {found[0]}", found[1])] if found else []
 
 
 def _token() -> bool:

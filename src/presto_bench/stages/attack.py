@@ -18,7 +18,7 @@ from presto_bench import progress, registry, tables
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.errors import UserError
 from presto_bench.fingerprint import content_hash
-from presto_bench.lm import chat, folders, models
+from presto_bench.lm import chat, finite, folders, models
 from presto_bench.stages.job import Job
 from presto_bench.stages.requests import batches_of, requests_of, together
 
@@ -51,7 +51,8 @@ def make(job: Job) -> None:
 def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Sequence[Request], note: Callable[[str], None]):
     """Completions of a batch; halved for as long as memory runs out. Such a run says so: its bytes need not be another's."""
     try:
-        return run(batch)
+        with finite.naming([request.prompt_id for request in batch]):
+            return run(batch)
     except RuntimeError as error:
         from accelerate.utils.memory import should_reduce_batch_size
 
@@ -95,6 +96,7 @@ def _frame(
     job: Job, attack: str, variant: str, completions: list[Completion], setting: Setting, seconds: float
 ) -> pd.DataFrame:
     arm = job.wildcards["arm"]
+    said = [chat.spoken(setting.tokenizer, c.prefill_ids, c.token_ids) for c in completions]
     rows = [
         {
             "completion_id": tables.completion_id(job.model.name, arm, job.seed, attack, variant, c.prompt_id, c.sample),
@@ -105,15 +107,16 @@ def _frame(
             "variant": variant,
             "prompt_id": c.prompt_id,
             "sample": c.sample,
-            "prefill": c.prefill,
-            "response": c.prefill + chat.decode(setting.tokenizer, list(c.token_ids)),
+            "prefill": prefill,
+            "response": response,
             "token_ids": list(c.token_ids),
             "finish": c.finish,
             "steps": c.steps,
             "backtracks": c.backtracks,
             "ranks": list(c.ranks),
+            "reasoned": chat.reasoned(setting.tokenizer, c.token_ids),
             "seconds": seconds,
         }
-        for c in completions
+        for c, (prefill, response) in zip(completions, said, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(tables.TABLES["completions"].columns))

@@ -29,4 +29,4 @@ def _said(job: Job, frame: pd.DataFrame) -> np.ndarray:
         ended, ids = row.token_id in end_ids, list(harmful[row.prompt_id][: row.depth])
         text = chat.decode(tokenizer, ids if ended else [*ids, row.token_id])
         rows.append(shown_to_helper(reads, asked[row.prompt_id], text, ended))
-    return helper.probabilities(model, rows, reads.eos_token_id)
+    return helper.probabilities(model, rows, chat.filler(reads))

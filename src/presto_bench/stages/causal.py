@@ -19,7 +19,7 @@ from presto_bench import draws, tables
 from presto_bench.analysis.depth import BENIGN, HARMFUL, bits
 from presto_bench.config.causal import UNPATCHED, CausalConfig
 from presto_bench.errors import UserError
-from presto_bench.lm import folders, models
+from presto_bench.lm import chat, folders, models
 from presto_bench.lm.forward import logits_at
 from presto_bench.measures import attention_patch
 from presto_bench.measures.attention_patch import Patch
@@ -53,7 +53,7 @@ def make(job: Job) -> None:
     config = CausalConfig.model_validate(job.spec["causal"])
     tokenizer = folders.load_tokenizer(job.path("model"))
     rows = list(chosen(job, tokenizer, config.texts))
-    batches = [batch_of(part, tokenizer.eos_token_id, job.seed) for part in by_kind(rows)]
+    batches = [batch_of(part, chat.filler(tokenizer), job.seed) for part in by_kind(rows)]
     given = paid_by_donor(job, batches)  # before the model is there: two of them need not fit
     model, _ = models.load(job.path("model"), job.model.dtype)
     obstacle = attention_mass.obstacle_to_fused(model)

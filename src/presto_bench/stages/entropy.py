@@ -8,7 +8,7 @@ import torch
 
 from presto_bench import tables
 from presto_bench.attacks.base import held_out_requests
-from presto_bench.lm import chat, folders, models
+from presto_bench.lm import chat, finite, folders, models
 from presto_bench.lm.forward import logits_at
 from presto_bench.measures import ranks
 from presto_bench.stages.job import Job
@@ -23,7 +23,8 @@ def make(job: Job) -> None:
     for start in range(0, len(places), BATCH):
         part = places[start : start + BATCH]
         rows = [row for _, _, row in part]
-        logits = logits_at(model, rows, [[len(row.ids) - 1] for row in rows], tokenizer.eos_token_id)
+        with finite.naming([prompt_id for prompt_id, _, _ in part]):
+            logits = logits_at(model, rows, [[len(row.ids) - 1] for row in rows], chat.filler(tokenizer))
         for (prompt_id, place, _), nats in zip(part, ranks.entropy(torch.cat(logits)).tolist(), strict=True):
             records.append((job.model.name, job.wildcards["arm"], job.seed, prompt_id, place, nats))
     tables.write(job.path("entropy"), "entropy", pd.DataFrame(records, columns=list(tables.TABLES["entropy"].columns)))

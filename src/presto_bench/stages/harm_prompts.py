@@ -16,7 +16,9 @@ def make(job: Job) -> None:
     parts["anchor_prompts"] = _union(job, "anchors", config.anchors)
     parts[harm.SAFETY] = _union(job, "safety", None)
     pairs = _pairs(job, config)
-    frame = harm.prompts(config, parts, pairs)
+    frame, respelled = harm.prompts(config, parts, pairs)
+    if respelled:
+        job.note(f"{respelled} training requests left out: they are attacked or measured ones in another spelling")
     tables.write(job.path("prompts"), "prompts", frame)
     tables.write(job.path("prefills"), "prefills", harm.prefills(frame, source(job, "published_prefills"), config.prefills))
     written = pairs.assign(prompt_id=pairs["prompt"].map(tables.prompt_id), finish="eos")

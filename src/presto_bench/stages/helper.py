@@ -50,7 +50,7 @@ def make(job: Job) -> None:
     }
     del target
     torch.manual_seed(job.seed)  # the head is new
-    model, tokenizer = models.load_helper(job.path("untouched"), job.model.dtype)
+    model, tokenizer = models.load_helper(job.path("untouched"), job.model.dtype, new_head=True)
 
     def rows(lessons: Sequence[helper.Lesson], prompts: Mapping[str, str]) -> list[list[int]]:
         asked = {p: chat.encode_prompt(tokenizer, text, job.chat_format) for p, text in prompts.items()}
@@ -61,12 +61,12 @@ def make(job: Job) -> None:
     lessons = list(islice(_lessons(config, material["train"], target_tokenizer, job.seed), config.steps * config.batch_size))
     harmful = [lesson.harmful for lesson in lessons]
     model = helper_training.train(
-        model, rows(lessons, material["train"].prompts), harmful, config, job.seed, tokenizer.eos_token_id
+        model, rows(lessons, material["train"].prompts), harmful, config, job.seed, chat.filler(tokenizer)
     )
     held_out = material["dev"]
     size = VALIDATION_ROUNDS * len(held_out.harmful)
     checks = list(islice(_lessons(config, held_out, target_tokenizer, job.seed), size))
-    found = helper.probabilities(model, rows(checks, held_out.prompts), tokenizer.eos_token_id)
+    found = helper.probabilities(model, rows(checks, held_out.prompts), chat.filler(tokenizer))
     _report(job, checks, found, material)
     models.save(model, tokenizer, job.path("helper"))
 

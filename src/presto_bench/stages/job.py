@@ -76,7 +76,7 @@ class Job:
 
     @property
     def chat_format(self) -> ChatFormat:
-        return ChatFormat(self.model.chat.system, self.model.chat.thinking)
+        return self.model.chat.format
 
     @property
     def seed(self) -> int:

@@ -30,13 +30,14 @@ def make(job: Job) -> None:
 
 
 def _model(root: Path, entry: dict) -> dict:
-    """The model's source and the hash of its chat template."""
+    """The model's source, the hash of its chat template, and what is unusual about it."""
     folder = root / "models" / entry["name"] / "untouched" / "seed0"
     template = folder / "chat_template.jinja"
     found = {k: entry[k] for k in ("requirement", "member", "id", "revision", "path") if k in entry}
     if template.exists():
         found["chat_template_sha256"] = hashlib.sha256(template.read_bytes()).hexdigest()
-    return found
+    findings = root / "models" / entry["name"] / "doctor.json"
+    return found | {"unusual": [f"{one['what']}: {one['follows']}" for one in json.loads(findings.read_text())]}
 
 
 def _judges(root: Path) -> dict[str, list[str]]:

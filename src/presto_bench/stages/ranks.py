@@ -17,7 +17,7 @@ import torch
 
 from presto_bench import progress, tables
 from presto_bench.errors import UserError
-from presto_bench.lm import chat, folders, models
+from presto_bench.lm import chat, finite, folders, models
 from presto_bench.lm.forward import logits_at
 from presto_bench.measures import ranks
 from presto_bench.policies import by_name
@@ -55,7 +55,8 @@ def make(job: Job) -> None:
         part = rows[start : start + BATCH]
         # The prompt's last position has the first-token distribution on the bare prompt: causal, whatever stands behind.
         wanted = [[row.text.prefill_start - 1, *range(row.text.response_start - 1, len(row.text.ids) - 1)] for row in part]
-        found = logits_at(model, [row.text for row in part], wanted, tokenizer.eos_token_id)
+        with finite.naming([row.prompt_id for row in part]):
+            found = logits_at(model, [row.text for row in part], wanted, chat.filler(tokenizer))
         for row, logits in zip(part, found, strict=True):
             first, text = logits[0], logits[1:]
             records += _records(job, row, text, first, openers, getattr(model, "has_likelihoods", True))
@@ -65,7 +66,7 @@ def make(job: Job) -> None:
                 ]
     attacked = [row for row in rows if row.role == "harmful_harmful"]
     attention = [
-        attention_profiles(job, model, attacked[start : start + BATCH], tokenizer.eos_token_id)
+        attention_profiles(job, model, attacked[start : start + BATCH], chat.filler(tokenizer))
         for start in range(0, len(attacked), BATCH)
     ]
     tables.write(job.path("attention"), "attention", pd.concat(attention, ignore_index=True))

@@ -37,4 +37,4 @@ def log_likelihoods(job: Job, written: pd.DataFrame) -> Mapping[str, float]:
     """prompt_id -> mean log-likelihood (nats a token) of the answer's ids; 0 for an empty answer."""
     model, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
     rows = [chat.encode(tokenizer, r.prompt, job.chat_format, "", [int(i) for i in r.token_ids]) for r in written.itertuples()]
-    return dict(zip(written["prompt_id"], mean_log_likelihoods(model, rows, tokenizer.eos_token_id), strict=True))
+    return dict(zip(written["prompt_id"], mean_log_likelihoods(model, rows, chat.filler(tokenizer)), strict=True))

@@ -192,14 +192,15 @@ def _null_margins(graded: pd.DataFrame, spec: dict[str, Any]) -> dict[str, stats
 
 
 def _split_overlap(job: Job, prompts: pd.DataFrame) -> int:
-    """Ids that were attacked or measured and had also been in anything trained."""
+    """Requests that were attacked or measured and had also been in anything trained, in whatever spelling."""
+    forms = dict(zip(prompts["prompt_id"], prompts["prompt"].map(tables.normal_form), strict=True))
     trained = set(_all(job, "augmented")["prompt_id"]) | set(prompts.loc[prompts["split"] != "test", "prompt_id"])
     measured = (
         set(_all(job, "completions")["prompt_id"])
         | set(_all(job, "utility")["prompt_id"])
         | set(_all(job, "ranks")["prompt_id"])
     )
-    return len(trained & measured)
+    return len({forms.get(p, p) for p in trained} & {forms.get(p, p) for p in measured})
 
 
 def _first_tokens(frame: pd.DataFrame) -> pd.DataFrame:

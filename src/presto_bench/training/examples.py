@@ -55,8 +55,10 @@ def build_examples(
 ) -> list[Example]:
     """Rows of `augmented` as token ids, in training order."""
 
+    end = chat.taught_end(tokenizer)
+
     def encode(prompt_id: str, prefill: str | list[int], response: list[int]) -> chat.Encoded:
-        whole = chat.encode(tokenizer, texts.prompts[prompt_id], chat_format, prefill, [*response, tokenizer.eos_token_id])
+        whole = chat.encode(tokenizer, texts.prompts[prompt_id], chat_format, prefill, [*response, end])
         return chat.Encoded(whole.ids[: config.max_tokens], whole.prefill_start, whole.response_start)
 
     def safety(row: Any) -> Example:

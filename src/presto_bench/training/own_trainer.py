@@ -29,7 +29,7 @@ def row(
     tokenizer: Any, prompt: str, response: str, prefill: str | list[int] = "", chat_format: chat.ChatFormat | None = None
 ) -> dict[str, Any]:
     """One training row by the model's chat template: cross-entropy on the response, the prefill's span beside it (tokens)."""
-    response_ids = [*chat.encode_text(tokenizer, response), tokenizer.eos_token_id]
+    response_ids = [*chat.encode_text(tokenizer, response), chat.taught_end(tokenizer)]
     encoded = chat.encode(tokenizer, prompt, chat_format or chat.ChatFormat(), prefill, response_ids)
     return {
         "input_ids": list(encoded.ids),
@@ -53,7 +53,7 @@ class PrefillCollator:
                 "make rows with presto_bench.own_trainer.row, and set remove_unused_columns=False in the trainer's arguments",
             )
         longest = max(len(r["input_ids"]) for r in rows)
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+        pad = chat.filler(self.tokenizer)
 
         def padded(name: str, fill: int) -> torch.Tensor:
             return torch.tensor([list(r[name]) + [fill] * (longest - len(r[name])) for r in rows])

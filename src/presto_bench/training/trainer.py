@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import math
 import shutil
 import signal
 import threading
@@ -19,7 +20,7 @@ from transformers import TrainerCallback, TrainingArguments
 from presto_bench import progress
 from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
-from presto_bench.lm import precision
+from presto_bench.lm import chat, precision
 from presto_bench.lm.reading import left_pad
 from presto_bench.training import attention_mass
 from presto_bench.training.examples import Example, by_length, collate
@@ -43,6 +44,7 @@ class MetricsLog(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         metrics = self.trainer.step_metrics()
+        _require_finite(metrics, state.global_step)
         if args.report_to:
             self.trainer.log(dict(metrics))  # which adds to what it is given
         if not state.is_world_process_zero:
@@ -53,6 +55,16 @@ class MetricsLog(TrainerCallback):
         if state.global_step % max(state.max_steps // 10, 1) == 0:
             told = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items() if isinstance(value, float))
             log.info("step %d of %d: %s", state.global_step, state.max_steps, told)
+
+
+def _require_finite(metrics: Mapping[str, float], step: int) -> None:
+    broken = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if broken:
+        raise UserError(
+            f"training, step {step}",
+            f"{', '.join(broken)} is not finite: the training has diverged; the last checkpoint before it is kept",
+            "lower `lr`, set `max_grad_norm`, or train in float32 or bfloat16 where it ran in float16",
+        )
 
 
 class CheckpointSeal(TrainerCallback):
@@ -149,7 +161,7 @@ def fit(
         model=adapted(model, config),
         args=_arguments(config, seed, work),
         train_dataset=by_length(examples, config.batch_size),
-        data_collator=_Collator(tokenizer.eos_token_id, base_first),
+        data_collator=_Collator(chat.filler(tokenizer), base_first),
         callbacks=[metrics, CheckpointSeal(), StopOnTerm()],
         objective=config,
     )
@@ -178,8 +190,14 @@ def adapted(model: Any, config: TrainingConfig) -> Any:
 
 
 def merged(model: Any, config: TrainingConfig) -> Any:
-    """The trained model as one set of weights."""
-    return (model.merge_and_unload() if config.method == "lora" else model).eval()
+    """The trained model as one set of weights, all of them numbers."""
+    whole = (model.merge_and_unload() if config.method == "lora" else model).eval()
+    broken = [name for name, value in whole.named_parameters() if not bool(value.isfinite().all())]
+    if broken:
+        raise UserError(
+            "the trained weights", f"{broken[0]} and {len(broken) - 1} more are not finite: nothing is saved", "lower `lr`"
+        )
+    return whole
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from presto_bench import progress
 from presto_bench.config.tasks import AnswerLoss
-from presto_bench.lm import chat
+from presto_bench.lm import chat, finite
 from presto_bench.lm.forward import response_log_probs
 from presto_bench.utility.base import Measured, Question, Setting
 
@@ -19,5 +19,6 @@ def run(config: AnswerLoss, questions: Sequence[Question], setting: Setting) -> 
     log_probs = []
     for start in range(0, len(rows), BATCH):
         progress.tell(start, len(rows), "answers")
-        log_probs += response_log_probs(setting.model, rows[start : start + BATCH], setting.tokenizer.eos_token_id)
+        with finite.naming([question.prompt_id for question in questions[start : start + BATCH]]):
+            log_probs += response_log_probs(setting.model, rows[start : start + BATCH], chat.filler(setting.tokenizer))
     return [Measured(q.prompt_id, -float(own.mean()), float(len(own))) for q, own in zip(questions, log_probs, strict=True)]

@@ -17,9 +17,9 @@ from presto_bench.attacks.autorap import search
 from presto_bench.attacks.autorap.helper import shown_to_helper
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.config.attacks import AutoRap
-from presto_bench.lm import chat, models
+from presto_bench.lm import chat, finite, models
 from presto_bench.lm.rollback import Rollback
-from presto_bench.measures.ranks import top_k
+from presto_bench.measures.ranks import top_k, without
 
 log = logging.getLogger("presto_bench")
 
@@ -53,18 +53,18 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
     for request, row in zip(requests, rows, strict=True):
         chat.require_fit(row, chosen.steps, setting.context, request.prompt_id)
     text = _texts(setting.tokenizer)
-    barred = set(setting.tokenizer.all_special_ids) - set(setting.end_ids)
     searches = [
         search.reference(row.prefill_ids, chosen.steps, text)
         if config.mode == "reference"
-        else search.strict(row.prefill_ids, chosen.steps, text, setting.end_ids, barred)
+        else search.strict(row.prefill_ids, chosen.steps, text, setting.end_ids)
         for row in rows
     ]
     helper, helper_tokenizer = models.load_helper(setting.helper, str(setting.model.dtype).removeprefix("torch."))
-    rank = Ranker(setting.model, rows, chosen.k)
+    # The published search bars nothing.
+    rank = Ranker(setting.model, rows, chosen.k, () if config.mode == "reference" else setting.barred)
     label = Labeller(helper, helper_tokenizer, setting, [r.prompt for r in requests])
     found = drive(searches, rank, label)
-    return [_completion(setting, r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
+    return [_completion(r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
 
 
 def drive(searches: Sequence[Generator[Any, Any, Result]], rank: Rank, label: Label) -> list[Result]:
@@ -97,11 +97,11 @@ def drive(searches: Sequence[Generator[Any, Any, Result]], rank: Rank, label: La
 class Ranker:
     """The target's k best tokens behind prompt and response, best first (equal logits: the lower id first).
 
-    rows: prompts with their prefills, which the responses asked about begin with.
+    rows: prompts with their prefills, which the responses asked about begin with. barred: ids that are no candidates.
     """
 
-    def __init__(self, model: Any, rows: Sequence[chat.Encoded], k: int):
-        self.model, self.rows, self.k = model, rows, k
+    def __init__(self, model: Any, rows: Sequence[chat.Encoded], k: int, barred: Sequence[int] = ()):
+        self.model, self.rows, self.k, self.barred = model, rows, k, list(barred)
         self.cache = Rollback(model, len(rows))
 
     @torch.inference_mode()
@@ -109,7 +109,9 @@ class Ranker:
         if not wanted:
             return {}
         hidden = self.cache.last_hidden({row: self.rows[row].followed_by(ids) for row, ids in wanted.items()})
-        best = top_k(self.model.get_output_embeddings()(hidden), self.k)
+        logits = self.model.get_output_embeddings()(hidden)
+        with finite.of_rows(list(wanted)):
+            best = top_k(without(finite.require(logits, self.model), self.barred), self.k)
         return dict(zip(wanted, best.tolist(), strict=True))
 
 
@@ -129,7 +131,8 @@ class Labeller:
         if not wanted:
             return {}
         hidden = self.cache.last_hidden({row: self.ids(row, *question) for row, question in wanted.items()})
-        scores = self.model.score(hidden)
+        with finite.of_rows(list(wanted)):
+            scores = finite.require(self.model.score(hidden), self.model, "labels")
         return dict(zip(wanted, (scores[:, 1] > scores[:, 0]).tolist(), strict=True))
 
     def ids(self, row: int, response: Sequence[int], candidate: int) -> list[int]:
@@ -149,7 +152,6 @@ def _texts(tokenizer: Any) -> Callable[[int], str]:
     return text
 
 
-def _completion(setting: Setting, request: Request, row: chat.Encoded, found: search.Found) -> Completion:
+def _completion(request: Request, row: chat.Encoded, found: search.Found) -> Completion:
     kept = row.prefill_ids[: len(row.prefill_ids) - found.lost]
-    prefill = chat.decode(setting.tokenizer, list(kept))
-    return Completion(request.prompt_id, 0, prefill, found.picked, found.finish, found.steps, found.backtracks, found.ranks)
+    return Completion(request.prompt_id, 0, kept, found.picked, found.finish, found.steps, found.backtracks, found.ranks)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from presto_bench import draws
-from presto_bench.lm import chat
+from presto_bench.lm import chat, finite
 
 SHORTEST, LONGEST = 10, 100  # tokens of a response that is cut anywhere
 SUFFIX = 5  # tokens of a refusal behind the cut, at most
@@ -115,14 +115,14 @@ def frequent_options(top: Mapping[str, Sequence[int]], wanted: int) -> list[int]
 
 def shown_to_helper(tokenizer: Any, prompt_ids: Sequence[int], response: str, ends: bool) -> list[int]:
     """Ids that the helper reads, in training as in the attack."""
-    return [*prompt_ids, *chat.encode_text(tokenizer, response), *([tokenizer.eos_token_id] if ends else [])]
+    return [*prompt_ids, *chat.encode_text(tokenizer, response), *([chat.taught_end(tokenizer)] if ends else [])]
 
 
 def last_scores(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     """(n, 2) logits (safe, harmful) at position last (n,) of right-padded rows. No mask: a causal model needs none there."""
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = whole.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    return whole.score(hidden[torch.arange(len(ids), device=hidden.device), last])
+    return finite.require(whole.score(hidden[torch.arange(len(ids), device=hidden.device), last]), whole, "labels")
 
 
 def collate(part: Sequence[Mapping[str, Any]], pad: int) -> dict[str, torch.Tensor]:

@@ -79,26 +79,24 @@ def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) ->
     return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
 
 
-def strict(
-    prefill: Sequence[int], steps: int, text: Callable[[int], str], ends: Collection[int], barred: Collection[int]
-) -> Search:
+def strict(prefill: Sequence[int], steps: int, text: Callable[[int], str], ends: Collection[int]) -> Search:
     """Our form: the end of the turn is a candidate, and picking it ends the response; tried tokens are remembered by depth.
 
-    barred: special tokens, which are no candidates. The prefill is never touched.
+    The prefill is never touched.
     """
     ids, levels, backtracks = list(prefill), [_Level()], 0
     for step in range(1, steps + 1):
         level, pick = levels[-1], None
         listed = yield from _ranked(level, ids)
         for token in listed:
-            if token in barred or token in level.tried or _repeats(ids, token, text):
+            if token in level.tried or _repeats(ids, token, text):
                 continue
             if (yield from _harmful(level, ids, token)):
                 pick = token
                 break
         if pick in ends:
             picked = tuple(ids[len(prefill) :])
-            return Found(picked, "eos", step, backtracks, ranks=_ranks(levels, picked, barred))
+            return Found(picked, "eos", step, backtracks, ranks=_ranks(levels, picked))
         if pick is not None:
             level.tried.add(pick)
             ids.append(pick)
@@ -110,13 +108,12 @@ def strict(
         levels.pop()
         backtracks += 1
     picked = tuple(ids[len(prefill) :])
-    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked, barred))
+    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
 
 
-def _ranks(levels: Sequence[_Level], picked: Sequence[int], barred: Collection[int] = ()) -> tuple[int, ...]:
-    """Of each picked token its place among the candidates of its level, barred ones not counted."""
-    listed = [[t for t in level.ranked or () if t not in barred] for level in levels[: len(picked)]]
-    return tuple(candidates.index(token) + 1 for candidates, token in zip(listed, picked, strict=True))
+def _ranks(levels: Sequence[_Level], picked: Sequence[int]) -> tuple[int, ...]:
+    """Of each picked token its place among the candidates of its level."""
+    return tuple(list(level.ranked or ()).index(token) + 1 for level, token in zip(levels, picked, strict=False))
 
 
 def _ranked(level: _Level, ids: Sequence[int]) -> Generator[Ranked, Sequence[int], Sequence[int]]:

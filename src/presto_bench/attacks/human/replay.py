@@ -8,7 +8,6 @@ from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.attacks.human import sessions
 from presto_bench.config.attacks import Human
 from presto_bench.errors import UserError
-from presto_bench.lm import chat
 
 log = logging.getLogger("presto_bench")
 # What a person stopped was not ended by the model.
@@ -35,10 +34,11 @@ def run(config: Human, variant: str, requests: Sequence[Request], setting: Setti
         if state.finish is None:
             log.info("%s was not finished and is left out", path)
             continue
-        prefill = chat.decode(setting.tokenizer, list(start.prefill_ids))
         sample = samples[start.prompt_id]
         samples[start.prompt_id] += 1
         completions.append(
-            Completion(start.prompt_id, sample, prefill, state.picked, FINISH[state.finish], state.steps, state.backtracks)
+            Completion(
+                start.prompt_id, sample, start.prefill_ids, state.picked, FINISH[state.finish], state.steps, state.backtracks
+            )
         )
     return completions

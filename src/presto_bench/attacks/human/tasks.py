@@ -13,9 +13,9 @@ from presto_bench.attacks.human.screen import Task
 from presto_bench.config.attacks import Human
 from presto_bench.config.models import ModelConfig
 from presto_bench.fingerprint import content_hash
-from presto_bench.lm import chat, folders, models
+from presto_bench.lm import chat, finite, folders, models, vocabulary
 from presto_bench.lm.rollback import Rollback
-from presto_bench.measures.ranks import top_k
+from presto_bench.measures.ranks import top_k, without
 
 
 def tasks(
@@ -24,7 +24,8 @@ def tasks(
     """Held-out requests that this person has not finished, in a fixed order."""
     loaded, tokenizer = models.load(folder, model.decode_dtype)
     weights, ends = content_hash(folder), chat.end_of_turn(tokenizer, loaded)
-    form = folders.chat_format(folder, chat.ChatFormat(model.chat.system, model.chat.thinking))
+    barred = vocabulary.barred(tokenizer, loaded.config.get_text_config().vocab_size, ends)
+    form = folders.chat_format(folder, model.chat.format)
     data = results / "data"
     requests = held_out_requests(
         tables.read(data / "prompts.parquet", "prompts"),
@@ -57,20 +58,20 @@ def tasks(
             attack.max_steps,
             now,
         )
-        yield Task(request.prompt, start, path, ends, Candidates(loaded, encoded.ids, attack.k), text)
+        yield Task(request.prompt, start, path, ends, Candidates(loaded, encoded.ids, attack.k, barred), text)
 
 
 class Candidates:
     """The k best next tokens and their probabilities, with a cache that follows the person back and forth."""
 
-    def __init__(self, model: torch.nn.Module, ids: Sequence[int], k: int):
-        self.model, self.ids, self.k = model, list(ids), k
+    def __init__(self, model: torch.nn.Module, ids: Sequence[int], k: int, barred: Sequence[int] = ()):
+        self.model, self.ids, self.k, self.barred = model, list(ids), k, list(barred)
         self.cache = Rollback(model, 1)
 
     @torch.inference_mode()
     def __call__(self, picked: tuple[int, ...]) -> list[tuple[int, float]]:
         hidden = self.cache.last_hidden({0: [*self.ids, *picked]})
-        logits = self.model.get_output_embeddings()(hidden)
-        best = top_k(logits, self.k)
+        logits = finite.require(self.model.get_output_embeddings()(hidden), self.model)
+        best = top_k(without(logits, self.barred), self.k)
         probabilities = logits.float().softmax(-1).gather(-1, best)
         return list(zip(best[0].tolist(), probabilities[0].tolist(), strict=True))

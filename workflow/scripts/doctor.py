@@ -1,0 +1,3 @@
+from presto_bench.stages import doctor, job
+
+job.run(doctor.make, snakemake)
