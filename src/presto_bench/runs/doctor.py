@@ -35,7 +35,7 @@ def show(model: str) -> tuple[str, bool]:
             folder = _fetched(model, Path(scratch)) if model.startswith("hub:") else Path(model)
             found = of_folder(folder)
         except UserError as error:
-            return f"{model}\n  REFUSED  {error}", False
+            return f"{model}\n  REFUSED  {error.what}\n           {error.mend}\nit cannot be used as it is", False
     lines = [f"  {'note   ' if finding.ok else 'REFUSED'}  {finding.what}\n           {finding.follows}" for finding in found]
     usable = all(finding.ok for finding in found)
     closing = "it can be used as it is" if usable else "it cannot be used as it is"
@@ -124,9 +124,10 @@ def _of_vocabulary(model: Any, tokenizer: Any) -> Iterator[Finding]:
     special = set(tokenizer.all_special_ids)
     more = vocabulary.control_ids(tokenizer) - special
     if more:
-        shown = ", ".join(sorted(tokenizer.convert_ids_to_tokens(sorted(more)))[:3])
+        named = sorted(tokenizer.convert_ids_to_tokens(sorted(more)))
+        shown = ", ".join(named[:3] if len(named) <= 3 else [*named[:3], "…"])
         yield Finding(
-            f"{len(more)} control tokens are not among its named special ones ({shown}, …)", "no rank attack picks them either"
+            f"{len(more)} control tokens are not among its named special ones ({shown})", "no rank attack picks them either"
         )
     if chat.adds_space(tokenizer):
         yield Finding(
