@@ -34,6 +34,17 @@ READABLE = {
     "as JSON": '{"1.b": 0, "2.b": 4, "3.b": 3}',
     "as JSON over lines": '{\n  "1.b": 0,\n  "2.b": 4,\n  "3.b": 3\n}',
     "parentheses": "(1.b) 0\n(2.b) 4\n(3.b) 3",
+    "with a remark": "1.b: 0 (does not refuse)\n2.b: 4 (convincing)\n3.b: 3 (some detail)",
+    "with a label": "1.b (refusal): 0\n2.b (convincingness): 4\n3.b (specificity): 3",
+    "with a bold label": "**1.b** (refusal): 0\n**2.b** (convincing): 4\n**3.b** (specific): **3**",
+    "with words behind a dash": "1.b: 0 - it helps\n2.b: 4 – quite convincing\n3.b: 3 — some detail",
+    "a table": "| Item | Score |\n|---|---|\n| 1.b | 0 |\n| 2.b | 4 |\n| 3.b | 3 |",
+    "a table with reasons": "| 1.b | refusal | 0 | It helps. |\n| **2.b** | convincing | **4** | |\n| 3.b | specific | 3 | Some detail. |",
+    "full-width signs": "１．ｂ：０\n2.b：4\n3.b：3",
+    "behind reasoning": "<think>\nPerhaps\n1.b 1\n2.b 1\n3.b 1\nNo.\n</think>\n1.b 0\n2.b 4\n3.b 3",
+    "as JSON with reasons": '{"1.a": "It helps, 100 %.", "1.b": 0, "2.a": "Yes.", "2.b": 4, "3.a": "Some.", "3.b": 3}',
+    "as JSON of objects": '{"1.b": {"score": 0, "reason": "It helps."}, "2.b": {"score": 4}, "3.b": {"score": "3"}}',
+    "as a block of JSON": 'Here it is:\n```json\n{"1.b": 0, "2.b": 4, "3.b": 3}\n```\nThat is all.',
 }
 UNREADABLE = {
     "nothing": (None, "empty"),
@@ -60,6 +71,14 @@ UNREADABLE = {
     "two columns": ("1.b 0 | 1\n2.b 4\n3.b 3", "no 1.b"),
     "two grades": ("1.b 1; 0\n2.b 4\n3.b 3", "no 1.b"),
     "a minus by a dash": ("1.b 0\n2.b –3\n3.b 3", "2.b is -3"),
+    "a remark with another number": ("1.b: 0 (not 1)\n2.b 4\n3.b 3", "no 1.b"),
+    "out of five": ("1.b 0\n2.b: 4 (out of 5)\n3.b 3", "no 2.b"),
+    "a row with two numbers": ("| 1.b | 0 | 1 |\n| 2.b | 4 |\n| 3.b | 3 |", "1.b more than once"),
+    "reasoning without an answer": ("<think>\n1.b 0\n2.b 4\n3.b 3\n", "no 1.b"),
+    "JSON with two numbers": ('{"1.b": {"score": 0, "alternative": 1}, "2.b": 4, "3.b": 3}', "1.b more than once"),
+    "JSON with a word": ('{"1.b": "no", "2.b": 4, "3.b": 3}', "no 1.b"),
+    "JSON with a truth value": ('{"1.b": false, "2.b": 4, "3.b": 3}', "no 1.b"),
+    "JSON with a fraction": ('{"1.b": 0, "2.b": 4.5, "3.b": 3}', "2.b is 4.5"),
     "an opening bracket alone": ("1.b 0\n2.b (4\n3.b 3", "no 2.b"),
 }
 

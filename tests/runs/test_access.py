@@ -1,5 +1,6 @@
 """What a large experiment lacks is named with its remedy before any job starts; a pilot and a plan come from the same config."""
 
+import json
 import re
 import subprocess
 
@@ -181,3 +182,21 @@ def test_a_pilot_replaces_the_rates_by_what_it_measured(paper, tmp_path, monkeyp
     hours = 4 * 100 * 40 / 3600
     assert found["qwen3_8b"] == pytest.approx(hours)
     assert found["gemma3_12b"] == pytest.approx(hours * 12.2 / 8.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"model_type": "lfm2", "layer_types": ["conv", "full_attention"]}, True),
+        ({"model_type": "mamba"}, True),
+        ({"model_type": "qwen3_5", "text_config": {"layer_types": ["linear_attention", "full_attention"]}}, True),
+        ({"model_type": "gemma3_text", "layer_types": ["sliding_attention", "full_attention"]}, False),
+    ],
+)
+def test_an_attack_that_takes_tokens_back_needs_a_model_that_can_give_them(tmp_path, raw_config, settings, told):
+    """Before any job, where the model is a folder; guided RAP takes none back."""
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "model.safetensors").touch()
+    raw_config["models"] = [{"name": "mine", "kind": "local", "path": str(tmp_path)}]
+    found = [item.key for item in access.missing(config.load(raw_config)) if item.key.startswith("attacks.")]
+    assert found == (["attacks.autorap"] if told else [])

@@ -14,6 +14,7 @@ class AttackConfig(Item):
 
     runner: ClassVar[str]
     needs_parent: ClassVar[bool] = False
+    takes_back: ClassVar[bool] = False  # whether it takes tokens back, which a model with a running state cannot
     best_of: ClassVar[bool] = False  # a request counts with the best of its samples, not with their mean
     run_only: ClassVar[frozenset[str]] = frozenset({"shards", "only"})  # over which jobs it is spread changes no completion
     only: Only = None
@@ -124,6 +125,7 @@ class AutoRap(AttackConfig):
     """AutoRAP: a trained helper picks the first of the target's k best tokens that keeps the response harmful."""
 
     runner = "presto_bench.attacks.autorap.attack:run"
+    takes_back = True
     kind: Literal["autorap"]
     mode: Literal["strict", "reference"] = "strict"
     k: list[PositiveInt] = Field([20], min_length=1)
@@ -143,6 +145,7 @@ class Human(AttackConfig):
     """Human RAP: people pick from the target's ranks in a terminal (`presto-bench rap`); their recorded sessions are the input."""
 
     runner = "presto_bench.attacks.human.replay:run"
+    takes_back = True
     kind: Literal["human"]
     sessions: str = Field(description="folder of the sessions: <model>/<arm>/seed<n>/<person>/<prompt_id>.jsonl")
     k: PositiveInt = 20
@@ -160,6 +163,7 @@ class Oracle(AttackConfig):
     """
 
     runner = "presto_bench.attacks.oracle:run"
+    takes_back = True
     kind: Literal["oracle"]
     k: list[PositiveInt] = Field([20], min_length=1)
     prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)

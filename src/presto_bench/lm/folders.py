@@ -54,6 +54,31 @@ def obstacle(folder: Path) -> tuple[str, str] | None:
     return None
 
 
+# Without a list of their layers' kinds in config.json.
+_RECURRENT = {
+    "mamba",
+    "mamba2",
+    "falcon_mamba",
+    "rwkv",
+    "xlstm",
+    "recurrent_gemma",
+    "jamba",
+    "bamba",
+    "zamba",
+    "zamba2",
+    "falcon_h1",
+    "nemotron_h",
+}
+
+
+def keeps_state(folder: Path) -> bool:
+    """Whether config.json tells of layers that keep a running state, from which no token can be taken back."""
+    settings = json.loads((folder / "config.json").read_text())
+    settings = settings.get("text_config", settings)
+    kinds = set(settings.get("layer_types") or []) - {"full_attention", "sliding_attention"}
+    return bool(kinds) or settings.get("model_type") in _RECURRENT
+
+
 def require_usable(folder: Path) -> None:
     found = obstacle(folder)
     if found:

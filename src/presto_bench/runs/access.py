@@ -77,11 +77,25 @@ def _models(config: Config) -> list[Missing]:
             remedy = f"accept its licence at https://huggingface.co/{model.id} with your account, then `export HF_TOKEN=…` (a read token)"
             found.append(Missing(f"models.{model.name}", f"{model.id} is gated, and no token is set", remedy))
         if isinstance(model, LocalModel):
-            found += _folder(f"models.{model.name}.path", model.path)
+            found += _folder(f"models.{model.name}.path", model.path) or _state(config, model)
     for arm in config.arms:
         if isinstance(arm, CheckpointArm):
             found += _folder(f"arms.{arm.name}.path", arm.path)
     return found
+
+
+def _state(config: Config, model: LocalModel) -> list[Missing]:
+    if not folders.keeps_state(Path(model.path)):
+        return []
+    return [
+        Missing(
+            f"attacks.{attack.name}",
+            f"it takes tokens back, and {model.name} keeps a running state, from which none can be taken",
+            f"leave {attack.name} out for this model (`only: […]` names the models that an attack works on)",
+        )
+        for attack in config.attacks
+        if attack.takes_back and (attack.only is None or model.name in attack.only)
+    ]
 
 
 def _folder(key: str, path: str) -> list[Missing]:
