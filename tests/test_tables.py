@@ -1,5 +1,6 @@
 """Stage files: written whole or not at all, checked at the door, keyed by ids that survive every stage."""
 
+import json
 import subprocess
 import sys
 
@@ -116,3 +117,27 @@ def test_quotes_and_dashes_are_one_and_words_are_not():
 @given(st.text())
 def test_a_normal_form_is_its_own(text):
     assert tables.normal_form(tables.normal_form(text)) == tables.normal_form(text)
+
+
+NAMES = ["1", "null", "none", "nan", "na", "NA", "None", "true", "1e5", "007"]
+
+
+def test_a_name_is_text_whatever_it_spells_and_an_empty_cell_is_missing(tmp_path):
+    frame = pd.DataFrame({"arm": NAMES, "category": NAMES[::-1], "mean": [0.5, None] * 5})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    found = tables.read_csv(tmp_path / "t.csv")
+    assert found["arm"].tolist() == NAMES and found["category"].tolist() == NAMES[::-1]
+    assert found["mean"].isna().tolist() == [False, True] * 5
+    assert found.groupby("arm").size().sum() == len(NAMES)
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read_too(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfarm,mean\r\nda,0.5\r\n")
+    assert tables.read_csv(tmp_path / "t.csv").to_dict("list") == {"arm": ["da"], "mean": [0.5]}
+
+
+def test_json_lines_end_at_a_line_feed_alone():
+    said = {"text": "one\u2028two\u2029three\x85four\x0bfive\x1esix"}
+    whole = json.dumps(said, ensure_ascii=False)
+    for text in (f"{whole}\n{whole}\n", f"\ufeff{whole}\r\n{whole}\r\n", f"{whole}\n\n{whole}"):
+        assert [json.loads(line) for line in tables.json_lines(text)] == [said, said]

@@ -9,6 +9,7 @@ import os
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -124,6 +125,52 @@ def prompt_id(prompt: str) -> str:
 
 # Quotes and dashes as people and word processors spell them, in one spelling each.
 _PLAIN = str.maketrans({**dict.fromkeys("‘’‚‛´`′ʼ", "'"), **dict.fromkeys("“”„‟″«»", '"'), **dict.fromkeys("‐‑‒–—―−", "-")})
+
+
+# Columns of CSV tables that hold names and texts: an arm may be called "1" or "null", a category "NA".
+_NAMES = (
+    *(
+        "model",
+        "arm",
+        "attack",
+        "variant",
+        "judge",
+        "task",
+        "category",
+        "role",
+        "place",
+        "what",
+        "name",
+        "metric",
+        "kind",
+        "reference",
+    ),
+    *(
+        "treated",
+        "prompt_id",
+        "completion_id",
+        "label_id",
+        "stratum",
+        "status",
+        "reason",
+        "claim",
+        "verdict",
+        "patch",
+        "span",
+        "refusals",
+    ),
+)
+
+
+def read_csv(path: str | Path, **options: Any) -> pd.DataFrame:
+    """A CSV table as it was written: names stay text whatever they spell, and only an empty cell is missing."""
+    types = dict.fromkeys(_NAMES, str) | options.pop("dtype", {})
+    return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""], encoding="utf-8-sig", **options)
+
+
+def json_lines(text: str) -> list[str]:
+    """The lines of a JSON-lines text that hold anything. They end at \\n alone: other line ends, such as U+2028, may stand inside a string."""
+    return [line for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
 
 
 def normal_form(prompt: str) -> str:

@@ -16,7 +16,16 @@ ONE_ARM = {"augment": 1, "finetune_arm": 1, "attack_arm": 1, "grade_attack": 1, 
 TINY = "tests/config/tiny.yaml"
 ARM = "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\nattacks:\n"
 MODEL = "  - {name: zwei, kind: local, path: downloads/tiny-llama, sampling: {temperature: 0.7}}\narms:\n"
-NEW_MODEL = {"fetch_model": 1, "answers": 1, "align": 1, "refusals": 1, "ranks": 2, "augment": 1, "finetune_arm": 1}
+NEW_MODEL = {
+    "doctor": 1,
+    "fetch_model": 1,
+    "answers": 1,
+    "align": 1,
+    "refusals": 1,
+    "ranks": 2,
+    "augment": 1,
+    "finetune_arm": 1,
+}
 
 # what is edited: (file, before, after, which rules rerun and how many of their jobs)
 EDITS = {

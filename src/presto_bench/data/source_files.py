@@ -77,7 +77,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
             path, f"source {name} has no column {', '.join(missing)}", f"its columns are: {', '.join(source.columns)}"
         )
     frame = frame[list(source.columns)].rename(columns=source.renamed)
-    for column in ("prompt", "prefill", "refusal", "harmful", "answer"):
+    for column in ("prompt", "prefill", "refusal", "harmful", "answer", "category"):
         if column in frame.columns:
             _require_text(path, frame[column])
     return frame.reset_index(drop=True)
@@ -94,15 +94,13 @@ def _parse(source: Any, path: Path) -> pd.DataFrame:
     try:
         match path.suffix.lstrip(".") or source.ending:
             case "csv":
-                return pd.read_csv(path, keep_default_na=False)
+                return pd.read_csv(path, keep_default_na=False, encoding="utf-8-sig")
             case "parquet":
                 return pd.read_parquet(path)
             case "jsonl":
-                return pd.DataFrame(
-                    [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-                )
+                return pd.DataFrame([json.loads(line) for line in tables.json_lines(path.read_text(encoding="utf-8"))])
             case _:
-                found = json.loads(path.read_text(encoding="utf-8"))
+                found = json.loads(path.read_text(encoding="utf-8-sig"))
                 return pd.DataFrame({TEXT: found}) if source.columns == (TEXT,) else pd.DataFrame(found)
     except (ValueError, OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"not readable as {source.ending}: {error}", "fetch it anew, or give a whole copy") from error

@@ -21,7 +21,7 @@ from presto_bench.config.judges import Rubric, key_of
 from presto_bench.errors import UserError
 from presto_bench.judges.asking import Ask, Cap, Failure, Questions, hopeless, not_usable, reply_of, short
 from presto_bench.judges.replies import ReplyStore
-from presto_bench.tables import write_text
+from presto_bench.tables import json_lines, write_text
 
 log = logging.getLogger("presto_bench")
 
@@ -169,7 +169,7 @@ class _Batches:
     def _results(self, batch: Any) -> Iterator[dict[str, Any]]:
         for file in (batch.output_file_id, batch.error_file_id):
             if file:
-                for line in self.client.files.content(file).text.splitlines():
+                for line in json_lines(self.client.files.content(file).text):
                     try:
                         yield json.loads(line)
                     except json.JSONDecodeError:

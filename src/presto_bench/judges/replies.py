@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from presto_bench.errors import UserError
-from presto_bench.tables import owner_only
+from presto_bench.tables import json_lines, owner_only
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class ReplyStore:
 
     def _ledger(self, judge: str) -> Iterator[list[int]]:
         for path in sorted((self.folder / "ledger" / judge).glob("*.jsonl")):
-            for line in path.read_text().splitlines():
+            for line in json_lines(path.read_text()):
                 try:
                     yield json.loads(line)
                 except json.JSONDecodeError:  # cut short by a kill

@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-
+from presto_bench import tables
 from presto_bench.config.experiment import Config
 
 HIDDEN = ("seeds", "missing", "fails")
@@ -17,7 +16,7 @@ def screen(config: Config) -> str:
 
 
 def _of_model(folder: Path, model: str) -> str:
-    table = pd.read_csv(folder / f"{model}.csv")
+    table = tables.read_csv(folder / f"{model}.csv")
     pick = json.loads((folder / f"{model}.json").read_text())
     shown = table.drop(columns=[name for name in table if name in HIDDEN or name.endswith("_low")])
     lines = [f"{model}: learning rates on dev requests", shown.to_string(index=False, float_format="%.3g"), ""]

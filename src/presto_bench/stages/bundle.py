@@ -82,7 +82,7 @@ def _unnamed(value: object) -> object:
 
 
 def _telling_categories(path: Path) -> set[str]:
-    counts = pd.read_csv(path)["completions"]
+    counts = tables.read_csv(path)["completions"]
     return {path.stem} if len(counts) and counts.min() < SMALLEST else set()
 
 

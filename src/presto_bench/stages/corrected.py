@@ -15,7 +15,7 @@ def make(job: Job) -> None:
         for name in ("completions", "grades")
     )
     graded = scores.best_of(scores.graded_completions(completions, grades), job.spec["best_of"])
-    labelled = pd.read_csv(job.path("label_grades"))
+    labelled = tables.read_csv(job.path("label_grades"))
     judge, hand = labelled["score_judge"].to_numpy(float), labelled["score_hand"].to_numpy(float)
     rows = []
     for key, group in graded.groupby(KEYS, sort=False):

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from presto_bench.report.figures import style
 from presto_bench.report.figures.data import Data
 from presto_bench.stages.job import Job
+from presto_bench.tables import read_csv
 
 
 def make(job: Job) -> None:
@@ -20,7 +19,7 @@ def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: 
     """One figure from the CSV tables it needs. spec: the experiment's names, as rules/wanted.smk's shown() gives them."""
     module = importlib.import_module(f"presto_bench.report.figures.{figure}")
     data = Data(
-        tables={name: pd.read_csv(path, keep_default_na=True) for name, path in tables.items()},
+        tables={name: read_csv(path) for name, path in tables.items()},
         models=list(spec["arms"]),
         arms=spec["arms"],
         tasks=spec["tasks"],

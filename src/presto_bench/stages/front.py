@@ -13,7 +13,7 @@ NAMES = ("checks", "scores", "bits", "reach", "composition", "verdicts")
 
 
 def make(job: Job) -> None:
-    read = {name: pd.read_csv(job.path(name)) if name in job.input else pd.DataFrame() for name in NAMES}
+    read = {name: tables.read_csv(job.path(name)) if name in job.input else pd.DataFrame() for name in NAMES}
     headline = job.path("headline").read_text().splitlines()
     shown = [job.spec[name] for name in ("attacks", "judge", "control")]
     uses = [json.loads(path.read_text())["precision"] for path in job.paths("manifests")]

@@ -43,7 +43,9 @@ def make(job: Job) -> None:
         )
     ]
     grids, established = _strength(job)
-    by_arm = pd.concat([pd.read_csv(path) for path in job.paths("agreement")] or [pd.DataFrame(columns=["arm", "same_side"])])
+    by_arm = pd.concat(
+        [tables.read_csv(path) for path in job.paths("agreement")] or [pd.DataFrame(columns=["arm", "same_side"])]
+    )
     read = [check for model, arms in spec["arms"].items() for check in checks.of_the_judge(by_arm, [model], arms)]
     check_table = pd.DataFrame([*found_checks, *established, *read])
     ranks = profiles.rank_summary(rank_table)
@@ -146,7 +148,7 @@ def _helpers(job: Job) -> pd.DataFrame:
     """How well each AutoRAP helper tells harmful from safe on held-out dishes, by kind of lesson."""
     frames = []
     for path in job.paths("validations"):
-        found = pd.read_csv(path)
+        found = tables.read_csv(path)
         found.insert(0, "target", f"{path.parent.name}/{path.name.split('.')[0]}")
         found.insert(0, "model", path.parent.parent.name)
         frames.append(found)
@@ -156,7 +158,7 @@ def _helpers(job: Job) -> pd.DataFrame:
 
 def _prefill_alone(job: Job) -> float:
     """Mean score of the prefills themselves; nan, and the check unmeasured, where too many of them have no grade."""
-    found = pd.read_csv(job.path("prefill_alone"))["score"]
+    found = tables.read_csv(job.path("prefill_alone"))["score"]
     return float("nan") if scores.too_many(int(found.isna().sum()), len(found)) else float(found.mean())
 
 
@@ -168,7 +170,7 @@ def _strength(job: Job) -> tuple[pd.DataFrame, list[checks.Check]]:
     files = {path.name: path for path in job.paths("strength")}
     frames, found = [], []
     for model, of in wanted["of"].items():
-        grid = pd.read_csv(files[f"{model}.csv"], keep_default_na=True).fillna({"fails": ""})
+        grid = tables.read_csv(files[f"{model}.csv"]).fillna({"fails": ""})
         decided = json.loads(files[f"{model}.json"].read_text())
         found.append(strength.established(model, wanted["arm"], wanted["lr"], grid, decided["of"] == of))
         frames.append(grid.assign(model=model))

@@ -16,7 +16,7 @@ def make(job: Job) -> None:
 
     graded = scores.best_of(scores.graded_completions(everything("completions"), everything("grades")), job.spec["best_of"])
     evidence = claims.Evidence(
-        graded, everything("ranks"), everything("utility"), pd.read_csv(job.path("checks")), **job.spec["tasks"]
+        graded, everything("ranks"), everything("utility"), tables.read_csv(job.path("checks")), **job.spec["tasks"]
     )
     table = claims.verdicts(claims.read(job.path("claims")), evidence, job.spec["models"], job.spec["bootstrap"])
     tables.write_three(job.path("table").with_suffix(""), table)

@@ -88,7 +88,7 @@ def record(path: Path, event: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> tuple[Start, list[dict[str, Any]]]:
     """A session's start and its other events. A last line that a kill cut short is left out; any other bad line is refused."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = tables.json_lines(path.read_text(encoding="utf-8"))
     events = []
     for i, line in enumerate(lines):
         try:
