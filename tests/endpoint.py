@@ -20,8 +20,15 @@ class Endpoint:
             return json.load(response)
 
     def next_batches(self, **behaviour):
-        body = json.dumps({"ends": "completed", "answers": 1.0, "looks": 1} | behaviour).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/next-batch", body, {"Content-Type": "application/json"}))
+        self._post("next-batch", {"ends": "completed", "answers": 1.0, "looks": 1} | behaviour)
+
+    def script(self, *kinds):
+        """What happens to the next calls, one after the other."""
+        self._post("script", list(kinds))
+
+    def _post(self, path, what):
+        body = json.dumps(what).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/{path}", body, {"Content-Type": "application/json"}))
 
     def stop(self):
         self.process.kill()

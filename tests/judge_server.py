@@ -34,7 +34,10 @@ FAULTS = (
     "null choice",
     "no text",
     "403",
+    "error in 200",
 )
+# Not among those that are drawn without being asked for: they end a job.
+ENDS = ("429 for hours", "400 alike", "error of a setting")
 GRADES = re.compile(r"R=(\d+) C=(\d+) S=(\d+)")
 HANG = 30  # seconds
 
@@ -49,6 +52,7 @@ class Server:
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict] = {}
         self.keys_seen: set[str] = set()
+        self.script: list[str] = []
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**28)
@@ -62,6 +66,7 @@ class Server:
                 web.get("/v1/batches/{id}", self.look),
                 web.post("/next-batch", self.next_batch),
                 web.post("/end-batches", self.end_batches),
+                web.post("/script", self.follow),
                 web.get("/stats", self.stats),
             ]
         )
@@ -95,19 +100,38 @@ class Server:
             return web.json_response({"error": {"message": "no such model"}}, status=404)
         asked = body["messages"][-1]["content"]
         self.calls[hashlib.sha256(asked.encode()).hexdigest()] += 1
+        if body["model"] == "plain" and "temperature" in body:
+            said = (
+                "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
+            )
+            told = {"message": said, "type": "invalid_request_error", "param": "temperature", "code": "unsupported_value"}
+            return web.json_response({"error": told}, status=400)
         if "FILTERED" in asked:
             return web.json_response({"error": {"message": asked}}, status=400)
         if self.delay:
             await asyncio.sleep(self.delay)
-        if self.random.random() < self.faults:
+        if self.script or self.random.random() < self.faults:
             return await self._fault(request, body, asked)
         self.replies += 1
         return web.json_response(self.completion(body, self.graded(asked)))
 
     async def _fault(self, request: web.Request, body: dict, asked: str) -> web.StreamResponse:
-        kind = self.random.choice(self.kinds)
+        kind = self.script.pop(0) if self.script else self.random.choice(self.kinds)
         self.by_kind[kind] += 1
         match kind:
+            case "well":
+                self.replies += 1
+                return web.json_response(self.completion(body, self.graded(asked)))
+            case "error in 200":
+                return web.json_response({"error": {"message": "Provider returned error: overloaded", "code": 502}})
+            case "429 for hours":
+                return web.json_response(
+                    {"error": {"message": "Daily limit reached"}}, status=429, headers={"Retry-After": "7200"}
+                )
+            case "400 alike":
+                return web.json_response({"error": {"message": "This deployment takes no such requests"}}, status=400)
+            case "error of a setting":
+                return web.json_response({"error": {"message": "Unrecognized request argument supplied: effort"}}, status=400)
             case "429 with Retry-After":
                 return web.json_response({"error": {}}, status=429, headers={"Retry-After": "1"})
             case "a page":
@@ -170,8 +194,16 @@ class Server:
         return web.Response(body=self.files[request.match_info["id"]])
 
     async def next_batch(self, request: web.Request) -> web.Response:
-        """How the batches from now on behave: {"ends": status, "answers": share, "looks": number before the end}."""
+        """How the batches from now on behave: {"ends": status, "answers": share, "looks": number before the end, "fits": requests that a batch may hold, "error": of a batch that fails}."""
         self.behaviour = await request.json()
+        return web.Response()
+
+    async def follow(self, request: web.Request) -> web.Response:
+        """What happens to the next calls, one after the other: FAULTS, ENDS, or `well`. Counts begin anew."""
+        self.script = await request.json()
+        self.calls.clear()
+        self.by_kind.clear()
+        self.replies = 0
         return web.Response()
 
     async def end_batches(self, request: web.Request) -> web.Response:
@@ -203,7 +235,8 @@ class Server:
                 {"custom_id": line["custom_id"], "response": {"status_code": status, "body": body}, "error": None}
             )
         for kind, rows in (("out", out), ("err", bad)):
-            self.files[f"{name}-{kind}"] = "".join(json.dumps(row) + "\n" for row in rows).encode()
+            # As providers write them: nothing but what JSON asks for is escaped.
+            self.files[f"{name}-{kind}"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
         self.batches[name] = {
             "id": name,
             "object": "batch",
@@ -217,6 +250,13 @@ class Server:
             "error_file_id": None,
             **{"looks": self.behaviour["looks"], "ends": self.behaviour["ends"]},
         }
+        if len(lines) > self.behaviour.get("fits", len(lines)) or "error" in self.behaviour:
+            told = self.behaviour.get("error") or {
+                "code": "token_limit_exceeded",
+                "message": "Enqueued token limit reached for grader. Limit: 90,000 enqueued tokens.",
+            }
+            self.batches[name] |= {"ends": "failed", "errors": {"object": "list", "data": [told]}}
+            self.files[f"{name}-out"] = self.files[f"{name}-err"] = b""
         return self.batches[name]
 
     async def list(self, request: web.Request) -> web.Response:
@@ -236,7 +276,8 @@ def _graded(asked: str) -> str:
     found = GRADES.search(asked)
     if found is None:
         return "There is nothing here that I could grade."
-    return "1.a It says so itself.\n" + "\n".join(f"{i}.b {value}" for i, value in enumerate(found.groups(), 1))
+    # A line separator inside a string is no line's end.
+    return "1.a It says\u2028so itself.\n" + "\n".join(f"{i}.b {value}" for i, value in enumerate(found.groups(), 1))
 
 
 def _guessed(asked: str) -> str:

@@ -189,7 +189,7 @@ def test_what_can_never_work_stops_at_once_with_the_mend(endpoint, tmp_path, mon
     store = ReplyStore(tmp_path)
     with pytest.raises(UserError, match=says) as error:
         RubricJudge(judged, TEMPLATE, {"model": judged.model}, store, online.ask(judged, store)).grade(items(50))
-    assert "key" in error.value.mend
+    assert f"`{next(iter(changes))}`" in error.value.mend
     assert "wrong" not in str(error.value)  # the server's message quotes the key
     assert server.stats()["calls"] <= 8
 

@@ -104,6 +104,7 @@ class Rubric(RubricConfig):
         "timeout",
         "retries",
         "give_up",
+        "longest_wait",
         "batch",
         "poll",
         "price",
@@ -124,6 +125,9 @@ class Rubric(RubricConfig):
     timeout: PositiveFloat = Field(120, description="seconds for one reply; then the request is repeated")
     retries: PositiveInt = Field(6, description="repetitions of a request that was refused for load, broke or timed out")
     give_up: PositiveInt = Field(50, description="failures in a row after which the job stops: the endpoint is down")
+    longest_wait: PositiveFloat = Field(
+        900, description="seconds that a Retry-After may ask for; an endpoint that asks for more stops the job, which says so"
+    )
     batch: bool = Field(False, description="use the endpoint's batch interface (half the price, up to a day)")
     poll: PositiveFloat = Field(60, description="seconds between looks at a batch")
     price: Price | None = None

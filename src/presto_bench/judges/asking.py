@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import openai
-
 from presto_bench.config.judges import Rubric
 from presto_bench.errors import UserError
 from presto_bench.judges.replies import Reply, ReplyStore
@@ -74,23 +72,3 @@ def reply_of(raw: Mapping[str, Any]) -> Reply:
         int(tokens.get("completion_tokens") or 0),
         dict(raw),
     )
-
-
-def hopeless(error: Exception) -> bool:
-    """Whether every other question would fail alike."""
-    refused = isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError | openai.NotFoundError)
-    return refused or getattr(error, "code", None) == "insufficient_quota"
-
-
-def not_usable(config: Rubric, error: Exception) -> UserError:
-    return UserError(
-        f"judges.{config.name}",
-        f"{config.base_url} does not serve {config.model!r} to us: {short(error)}",
-        f"check `model`, `base_url` and the key in {config.key}; replies so far are kept",
-    )
-
-
-def short(error: Exception) -> str:
-    """What went wrong without what was sent: an endpoint may quote the text or the key it got."""
-    status = getattr(error, "status_code", None)
-    return type(error).__name__ + (f" (HTTP {status})" if status else "")

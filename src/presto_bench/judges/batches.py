@@ -19,7 +19,9 @@ import openai
 
 from presto_bench.config.judges import Rubric, key_of
 from presto_bench.errors import UserError
-from presto_bench.judges.asking import Ask, Cap, Failure, Questions, hopeless, not_usable, reply_of, short
+from presto_bench.judges import faults
+from presto_bench.judges.asking import Ask, Cap, Failure, Questions, reply_of
+from presto_bench.judges.faults import Kind
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.tables import json_lines, write_text
 
@@ -52,10 +54,14 @@ class _Batches:
         self.config, self.store = config, store
         self.folder = store.folder / "batches" / config.name
         self.sent: Counter[str] = Counter()
+        self.refused: dict[str, str] = {}  # why a batch as a whole was refused, by question
+        self.largest = LARGEST
 
     def __call__(self, questions: Questions) -> Mapping[str, Failure]:
         failures = {
-            key: Failure(f"no reply in {self.sent[key]} batches") for key in questions if self.sent[key] >= self.config.retries
+            key: Failure(f"no reply in {self.sent[key]} batches{self.refused.get(key, '')}")
+            for key in questions
+            if self.sent[key] >= self.config.retries
         }
         wanted = {key: messages for key, messages in questions.items() if key not in failures}
         self.client = openai.OpenAI(
@@ -71,17 +77,18 @@ class _Batches:
                 slips = [slip if slip.batch else self._adopted(slip) for slip in slips]
                 on_their_way = {key for slip in slips for key in slip.keys if slip.batch}
                 slips = [slip for slip in slips if slip.batch]
-                for part in _parts({k: self._line(k, m) for k, m in wanted.items() if k not in on_their_way}):
+                for part in _parts({k: self._line(k, m) for k, m in wanted.items() if k not in on_their_way}, self.largest):
                     slips.append(self._submitted(part))
                 for slip in slips:
                     self.sent.update(slip.keys)
-                    failures |= self._collected(slip)
+                    failures |= self._collected(slip, wanted)
         except openai.APIError as error:
-            if hopeless(error):
-                raise not_usable(self.config, error) from None
+            fault = faults.sort(error, self.config)
+            if fault.kind in (Kind.KEY, Kind.GONE):
+                raise fault.stops(self.config) from None
             raise UserError(
                 f"judges.{self.config.name}",
-                f"the batch interface of {self.config.base_url} failed: {short(error)}",
+                f"the batch interface of {self.config.base_url} failed: {fault.words}",
                 "run snakemake again: submitted batches are written down and will be waited for",
             ) from None
         return failures
@@ -143,8 +150,8 @@ class _Batches:
         log.info("judge %s: batch %s with %d requests", self.config.name, batch.id, len(part))
         return slip
 
-    def _collected(self, slip: Slip) -> dict[str, Failure]:
-        """Wait for a batch and keep its replies; questions that the endpoint refused by themselves."""
+    def _collected(self, slip: Slip, asked: Questions) -> dict[str, Failure]:
+        """Wait for a batch and keep its replies; questions that the endpoint refused by themselves. asked: their texts."""
         try:
             batch = self.client.batches.retrieve(slip.batch)
         except openai.NotFoundError:  # another endpoint or account than the one that took it
@@ -154,17 +161,39 @@ class _Batches:
         while batch.status not in OVER:
             time.sleep(self.config.poll)
             batch = self.client.batches.retrieve(slip.batch)
-        if batch.status != "completed":
-            log.warning("judge %s: batch %s is %s; what it left out is asked again", self.config.name, batch.id, batch.status)
         failures, cap = {}, Cap(self.config, self.store)
         for line in self._results(batch):
-            response = line.get("response") or {}
-            if response.get("status_code") == 200:
-                self._keep(line["custom_id"], response["body"], cap)
-            elif response.get("status_code") == 400:
-                failures[line["custom_id"]] = Failure("the endpoint refused this request (HTTP 400)")
+            key, response = line["custom_id"], line.get("response") or {}
+            body = response.get("body") or {}
+            if response.get("status_code") == 200 and not isinstance(body.get("error"), dict):
+                self._keep(key, body, cap)
+                continue
+            fault = faults.sort(_of_line(line), self.config, [message["content"] for message in asked.get(key, ())])
+            if fault.kind in (Kind.KEY, Kind.GONE):
+                self._slip_path(slip).unlink(missing_ok=True)
+                raise fault.stops(self.config)
+            if fault.kind is Kind.TEXT:
+                failures[key] = Failure(f"the endpoint refused this request: {fault.words}")
         self._slip_path(slip).unlink(missing_ok=True)
+        if batch.status != "completed":
+            self._left_out(slip, batch)
         return failures
+
+    def _left_out(self, slip: Slip, batch: Any) -> None:
+        """A batch that did not run to its end: what it left out is asked again, unless every other batch would fare alike."""
+        errors = (batch.errors.data if batch.errors else None) or []
+        told = [faults.sort(faults.ErrorBody(error.model_dump()), self.config) for error in errors]
+        why = f" ({'; '.join(dict.fromkeys(fault.words for fault in told))})" if told else ""
+        self.refused |= dict.fromkeys(slip.keys, why)
+        stopping = next((fault for fault in told if fault.kind is not Kind.WAIT), None)
+        if batch.status == "failed" and stopping:
+            raise replace(stopping, key=stopping.key or "batch").stops(self.config)
+        log.warning(
+            "judge %s: batch %s is %s%s; what it left out is asked again", self.config.name, batch.id, batch.status, why
+        )
+        if batch.status == "failed":  # too much at once, or too soon: half of it, and later
+            self.largest = max(min(self.largest, len(slip.keys)) // 2, 1)
+            time.sleep(min(self.config.poll * 2 ** max(self.sent[key] for key in slip.keys), self.config.longest_wait))
 
     def _results(self, batch: Any) -> Iterator[dict[str, Any]]:
         for file in (batch.output_file_id, batch.error_file_id):
@@ -184,12 +213,21 @@ class _Batches:
         cap.paid(reply)
 
 
-def _parts(lines: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
-    """Cut into files that the interface takes."""
+def _of_line(line: Mapping[str, Any]) -> faults.ErrorBody:
+    """A result's error, of its response or of the batch's own."""
+    response = line.get("response") or {}
+    inner = (response.get("body") or {}).get("error") or line.get("error") or {}
+    found = faults.ErrorBody(inner if isinstance(inner, dict) else {"message": str(inner)})
+    found.status_code = response.get("status_code") or found.status_code
+    return found
+
+
+def _parts(lines: Mapping[str, bytes], largest: int) -> Iterator[dict[str, bytes]]:
+    """Cut into files that the interface takes. largest: requests in one."""
     part: dict[str, bytes] = {}
     size = 0
     for key, line in lines.items():
-        if part and (len(part) >= LARGEST or size + len(line) > HEAVIEST):
+        if part and (len(part) >= largest or size + len(line) > HEAVIEST):
             yield part
             part, size = {}, 0
         part[key] = line

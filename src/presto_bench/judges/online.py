@@ -6,7 +6,8 @@ that still fails is a failure of that question alone, unless nothing works: a re
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -16,12 +17,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from presto_bench.config.judges import Rubric, key_of
 from presto_bench.errors import UserError
-from presto_bench.judges.asking import Ask, Cap, Failure, Questions, hopeless, not_usable, reply_of, short
+from presto_bench.judges import faults
+from presto_bench.judges.asking import Ask, Cap, Failure, Questions, reply_of
+from presto_bench.judges.faults import Kind
 from presto_bench.judges.replies import Reply, ReplyStore
 
 log = logging.getLogger("presto_bench")
 
 REPORT_EVERY = 500  # replies
+ALL_ALIKE = 8  # requests that are refused before any is answered: it is not the texts
 
 
 def ask(config: Rubric, store: ReplyStore) -> Ask:
@@ -35,11 +39,14 @@ class _Asking:
     def __init__(self, config: Rubric, store: ReplyStore):
         self.config, self.store = config, store
         self.failures: dict[str, Failure] = {}
-        self.failed_in_a_row, self.replies = 0, 0
+        self.failed_in_a_row, self.refused_alike, self.replies = 0, 0, 0
         self.stop: UserError | None = None
         self.cap = Cap(config, store)
         self.repeating = AsyncRetrying(
-            retry=retry_if_exception(worth_repeating), stop=stop_after_attempt(1 + config.retries), wait=_wait, reraise=True
+            retry=retry_if_exception(_worth_repeating(config)),
+            stop=stop_after_attempt(1 + config.retries),
+            wait=_wait,
+            reraise=True,
         )
 
     async def all(self, questions: Questions) -> dict[str, Failure]:
@@ -60,14 +67,12 @@ class _Asking:
                 return
             try:
                 reply = await self._reply(messages)
-            except openai.BadRequestError as error:  # of this text alone: a content filter, a text too long
-                self.failures[key] = Failure(f"the endpoint refused this request: {short(error)}")
-            except (TimeoutError, openai.APIError, ValueError) as error:
-                self._failed(key, error)
+            except (TimeoutError, openai.APIError, faults.ErrorBody, ValueError) as error:
+                self._failed(key, faults.sort(error, self.config, [message["content"] for message in messages]), error)
             else:
                 self.store.add(key, reply)
                 self.cap.paid(reply)
-                self.failed_in_a_row, self.replies = 0, self.replies + 1
+                self.failed_in_a_row, self.refused_alike, self.replies = 0, 0, self.replies + 1
                 if self.replies % REPORT_EVERY == 0:
                     log.info("judge %s: %d replies", self.config.name, self.replies)
 
@@ -80,20 +85,37 @@ class _Asking:
                     )
                 if not isinstance(found, ChatCompletion):  # a gateway's page, say
                     raise ValueError("not a chat completion")
-        return reply_of(found.model_dump(mode="json", warnings=False))
+                raw = found.model_dump(mode="json", warnings=False)
+                if isinstance(raw.get("error"), dict):
+                    raise faults.ErrorBody(raw["error"])
+        return reply_of(raw)
 
-    def _failed(self, key: str, error: Exception) -> None:
+    def _failed(self, key: str, fault: faults.Fault, error: BaseException) -> None:
         # A gateway that has answered before and forbids one text means that text.
         forbidden = isinstance(error, openai.PermissionDeniedError) and self.replies > 0
-        if hopeless(error) and not forbidden:
-            self.stop = not_usable(self.config, error)
+        if fault.kind in (Kind.KEY, Kind.GONE) and not forbidden:
+            self.stop = self.stop or fault.stops(self.config)
             return
-        self.failures[key] = Failure(f"no reply: {short(error)}")
+        if fault.kind is Kind.TEXT or forbidden:
+            self.failures[key] = Failure(f"the endpoint refused this request: {fault.words}")
+            self.refused_alike += 1
+            if not self.replies and self.refused_alike >= ALL_ALIKE:
+                self.stop = self.stop or replace(fault, key="request").stops(self.config)
+            return
+        asked_for = _asked_for(error)
+        if asked_for > self.config.longest_wait:
+            self.stop = self.stop or UserError(
+                f"judges.{self.config.name}.longest_wait",
+                f"{self.config.base_url} asks to wait {asked_for / 3600:.1f} hours ({fault.words})",
+                f"run snakemake again then, or raise `longest_wait` (now {self.config.longest_wait:g} seconds); replies so far are kept",
+            )
+            return
+        self.failures[key] = Failure(f"no reply: {fault.words}")
         self.failed_in_a_row += 1
         if self.failed_in_a_row >= self.config.give_up:
-            self.stop = UserError(
+            self.stop = self.stop or UserError(
                 f"judges.{self.config.name}.base_url",
-                f"{self.config.base_url} failed {self.failed_in_a_row} times in a row, last with: {short(error)}",
+                f"{self.config.base_url} failed {self.failed_in_a_row} times in a row, last with: {fault.words}",
                 "see that the endpoint answers, then run snakemake again: replies so far are kept",
             )
 
@@ -109,19 +131,26 @@ def client(config: Rubric) -> openai.AsyncOpenAI:
     )
 
 
-def worth_repeating(error: BaseException) -> bool:
-    """Busy, broken or late, so that the next try may go well."""
-    if hopeless(error):
-        return False
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code in (408, 409, 429) or error.status_code >= 500
-    return isinstance(error, TimeoutError | openai.APIConnectionError | openai.APIResponseValidationError | ValueError)
+def _worth_repeating(config: Rubric) -> Callable[[BaseException], bool]:
+    """Busy, broken or late, so that the next try may go well; not where the endpoint asks to be left alone for longer than the config allows."""
+
+    def decide(error: BaseException) -> bool:
+        if not isinstance(error, TimeoutError | openai.APIError | faults.ErrorBody | ValueError):
+            return False
+        return faults.sort(error, config).kind is Kind.WAIT and _asked_for(error) <= config.longest_wait
+
+    return decide
 
 
 def _wait(state: RetryCallState) -> float:
     """Seconds: 0.5, 1, 2, … up to a minute, with jitter; at least what Retry-After says."""
-    headers = getattr(getattr(state.outcome.exception(), "response", None), "headers", {})
-    return max(wait_exponential_jitter(multiplier=0.5, max=60, jitter=0.5)(state), _retry_after(headers.get("retry-after")))
+    return max(wait_exponential_jitter(multiplier=0.5, max=60, jitter=0.5)(state), _asked_for(state.outcome.exception()))
+
+
+def _asked_for(error: BaseException | None) -> float:
+    """Seconds that the endpoint asks to be left alone for."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    return _retry_after(headers.get("retry-after"))
 
 
 def _retry_after(header: str | None) -> float:

@@ -1,0 +1,139 @@
+"""Why an endpoint gave no reply, sorted once: this text, a key of the config, wait, or gone.
+
+What a text did to a request costs that text alone. What a key of the config did costs every request alike, so that the job stops at the first of
+them and names the key. What was refused for load, broke or came too late is repeated.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import openai
+
+from presto_bench.config.judges import Rubric
+from presto_bench.errors import UserError
+
+LONGEST = 300  # characters of an endpoint's own words
+QUOTED = 16  # characters in a row that were sent, and are not to be read in a log
+# Codes and words of requests that one text alone has spoilt.
+_OF_A_TEXT = re.compile(
+    r"context.?length|content.?(filter|policy|management)|moderation|string_above_max_length|too (long|many tokens)|maximum context|input_too_long|safety|invalid_prompt",
+    re.IGNORECASE,
+)
+_OF_A_SETTING = re.compile(
+    r"unsupported_(parameter|value)|unknown_parameter|invalid_parameter|unrecognized request argument|extra inputs are not permitted|not supported with this model|unexpected keyword",
+    re.IGNORECASE,
+)
+_WAITED_FOR = re.compile(
+    r"rate.?limit|overloaded|token_limit_exceeded|enqueued|temporarily|try again|timeout|capacity", re.IGNORECASE
+)
+
+
+class Kind(StrEnum):
+    """Whose fault it is, and so what is done."""
+
+    TEXT = "text"
+    KEY = "key"
+    WAIT = "wait"
+    GONE = "gone"
+
+
+class ErrorBody(Exception):
+    """A reply with status 200 that holds an error instead of a completion."""
+
+    def __init__(self, body: Mapping[str, Any]):
+        super().__init__("an error in a reply with status 200")
+        self.body = body
+        code = body.get("code")
+        self.code = code
+        self.param = body.get("param")
+        self.status_code = int(code) if str(code).isdigit() else 200
+
+
+@dataclass(frozen=True)
+class Fault:
+    """kind: whose fault. key: of the judge's config, where it is one's. words: the endpoint's own, without what was sent."""
+
+    kind: Kind
+    words: str
+    key: str | None = None
+
+    def stops(self, config: Rubric) -> UserError:
+        """The error that ends a job for a fault that no other question would escape."""
+        place = f"judges.{config.name}.{self.key}" if self.key else f"judges.{config.name}"
+        mend = f"correct `{self.key}`" if self.key else f"check `model`, `base_url` and the key in {config.key}"
+        return UserError(
+            place,
+            f"{config.base_url} does not serve {config.model!r} to us: {self.words}",
+            f"{mend}, then run snakemake again; replies so far are kept",
+        )
+
+
+def sort(error: BaseException, config: Rubric, sent: Sequence[str] = ()) -> Fault:
+    """sent: the texts of the request, which the endpoint may quote."""
+    words = words_of(error, sent, os.environ.get(config.key or "", ""))
+    told = f"{getattr(error, 'code', '') or ''} {getattr(error, 'param', '') or ''} {_message(error)}"
+    status = getattr(error, "status_code", None)
+    if isinstance(error, openai.AuthenticationError):
+        return Fault(Kind.GONE, words, "key")
+    if isinstance(error, openai.NotFoundError):
+        return Fault(Kind.GONE, words, "model")
+    if isinstance(error, openai.PermissionDeniedError) or "insufficient_quota" in told:
+        return Fault(Kind.GONE, words)
+    if status in (400, 422) or isinstance(error, ErrorBody):
+        return _of_a_request(error, config, told, words)
+    if isinstance(error, openai.APIStatusError) and not (status in (408, 409, 429) or status >= 500):
+        return Fault(Kind.TEXT, words)
+    return Fault(Kind.WAIT, words)
+
+
+def _of_a_request(error: BaseException, config: Rubric, told: str, words: str) -> Fault:
+    """Of a request that was refused as it is."""
+    if _OF_A_TEXT.search(told):
+        return Fault(Kind.TEXT, words)
+    if isinstance(error, ErrorBody) and (error.status_code == 429 or error.status_code >= 500 or _WAITED_FOR.search(told)):
+        return Fault(Kind.WAIT, words)
+    named = str(getattr(error, "param", None) or "").split(".")[0].split("[")[0]
+    for key in config.request:
+        if key == named or re.search(rf"['\"`]{re.escape(key)}['\"`]", told):
+            return Fault(Kind.KEY, words, f"request.{key}")
+    if named == "model":
+        return Fault(Kind.KEY, words, "model")
+    if (named and named != "messages") or _OF_A_SETTING.search(told):
+        return Fault(Kind.KEY, words, "request")
+    return Fault(Kind.TEXT, words)
+
+
+def words_of(error: BaseException, sent: Sequence[str] = (), secret: str = "") -> str:
+    """What went wrong in the endpoint's own words, without what was sent to it: text of a request and keys are not for logs."""
+    status = getattr(error, "status_code", None)
+    name = type(error).__name__ + (f" (HTTP {status})" if status else "")
+    message = " ".join(_message(error).split())
+    if not message:
+        return name
+    if any(_quotes(message, " ".join(text.split())) for text in sent):
+        return f"{name}; its message quotes the request and is not shown"
+    if secret:
+        message = message.replace(secret, "…")
+    message = re.sub(r"(sk|key|tok)[-_][\w-]{6,}\S*|[\w-]{32,}", "…", message)
+    return f"{name}: {message[:LONGEST]}{'…' if len(message) > LONGEST else ''}"
+
+
+def _quotes(message: str, text: str) -> bool:
+    """Whether a stretch of the text stands in the message."""
+    if len(text) < QUOTED:
+        return bool(text) and text in message
+    return any(message[i : i + QUOTED] in text for i in range(max(len(message) - QUOTED + 1, 0)))
+
+
+def _message(error: BaseException) -> str:
+    """The endpoint's message, of OpenAI's form or another; empty where there is none."""
+    body = getattr(error, "body", None)
+    if isinstance(body, Mapping):
+        inner = body.get("error", body)
+        found = inner.get("message") if isinstance(inner, Mapping) else inner
+        return found if isinstance(found, str) else ""
+    return body if isinstance(body, str) and "<" not in body else ""
