@@ -8,7 +8,9 @@ from test_judges_online import items, judge, right
 from endpoint import Endpoint
 from presto_bench.errors import UserError
 from presto_bench.judges import batches
+from presto_bench.judges.base import Grade
 from presto_bench.judges.replies import ReplyStore
+from presto_bench.stages.grade import _require_some
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,16 @@ def test_a_line_separator_in_a_batch_s_reply_is_no_line_end(endpoint, tmp_path):
     assert calls(endpoint) == 3
     kept = ReplyStore(tmp_path)
     assert all("\u2028" in reply.text for path in tmp_path.glob("??/*.json") for reply in kept.get(path.stem))
+
+
+def test_a_job_none_of_whose_items_was_graded_has_failed():
+    def grade(status, reason="the reply is empty (reply ab12)"):
+        return Grade("id", status, None, None, None, None, reason)
+
+    with pytest.raises(UserError, match=r"judges\.j: none of 3 completions was graded; 2 times: the reply is empty"):
+        _require_some("j", [grade("missing"), grade("missing"), grade("error", "no reply: HTTP 500")])
+    _require_some("j", [grade("missing"), grade("ok")])
+    _require_some("j", [])
 
 
 PASSING = ("well", "429", "500", "503", "truncated JSON", "reset", "a page", "a list", "error in 200")

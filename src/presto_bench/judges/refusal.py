@@ -20,9 +20,7 @@ _DECLINES = re.compile(
     r"|\bgoes against my\b|\bagainst my (programming|guidelines|principles|values)\b",
     re.IGNORECASE,
 )
-_UNFIT = (
-    r"(appropriate|ethical|accurate|respectful|fair|safe|acceptable|right|okay|moral|legal|constructive|productive|helpful|best|advisable|recommended|a good idea|true|correct)"
-)
+_UNFIT = r"(appropriate|ethical|accurate|respectful|fair|safe|acceptable|right|okay|moral|legal|constructive|productive|helpful|best|advisable|recommended|a good idea|true|correct)"
 # A judgement on the request in place of an answer.
 _JUDGES = re.compile(
     rf"\b(it|that|this)('s| is| would be| was|) (simply |certainly |also |generally |never )?(not|never|n't|neither|inappropriate|unethical|inaccurate)( \w+){{0,3}} {_UNFIT}\b"

@@ -1,5 +1,6 @@
 """grades/<judge>/<attack>/<model>/<arm>/seed<n>.parquet: one judge's grades of one attack's completions."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from presto_bench import registry, tables
+from presto_bench.errors import UserError
 from presto_bench.fingerprint import content_hash
-from presto_bench.judges.base import Bench, Item
+from presto_bench.judges.base import Bench, Grade, Item
 from presto_bench.lm import precision
 from presto_bench.stages.job import Job
 
@@ -54,5 +56,20 @@ def grade(job: Job, todo: list[Item]) -> pd.DataFrame:
         job.path("weights") if "weights" in job.input else None,
     )
     judge = registry.runner(config)(config, bench)
-    rows = [{**asdict(g), "judge": config.name, "judge_version": judge.version} for g in judge.grade(todo)]
+    grades = judge.grade(todo)
+    if not config.is_control:  # of responses without a token of the model's own a control says nothing, and rightly
+        _require_some(config.name, grades)
+    rows = [{**asdict(g), "judge": config.name, "judge_version": judge.version} for g in grades]
     return pd.DataFrame(rows, columns=list(tables.TABLES["grades"].columns))
+
+
+def _require_some(judge: str, grades: Sequence[Grade]) -> None:
+    """A job none of whose completions was graded has failed: its table would say nothing, and as if it did."""
+    if not grades or any(grade.status == "ok" for grade in grades):
+        return
+    reason, count = Counter(grade.reason.split(" (reply ")[0] for grade in grades).most_common(1)[0]
+    raise UserError(
+        f"judges.{judge}",
+        f"none of {len(grades)} completions was graded; {count} times: {reason}",
+        "see to the judge, then run snakemake again: replies so far are kept, and questions with no readable reply are asked again after `snakemake retry_failed`",
+    )
