@@ -24,6 +24,7 @@ def test_the_experiment_ends_with_tables_figures_and_summary(finished):
     for name in ("pareto", "scores", "headline", "ranks", "attention", "training"):
         assert (folder / f"figures/{name}.pdf").stat().st_size > 2000
         assert (folder / f"figures/{name}.png").stat().st_size > 2000
+    assert json.loads((folder / "manifest.json").read_text())["models"]["tiny"]["unusual"] == []  # what its doctor found
     assert "no comparison" in (folder / "tables/headline.txt").read_text()  # there is no da_presto in it
     assert not list((folder / "work").rglob("*.parquet"))
 
