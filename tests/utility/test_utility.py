@@ -134,6 +134,19 @@ generation_kwargs: {{until: ["\\n"], do_sample: false, max_gen_toks: 4}}
 metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
 """
     )
+    (tmp_path / "rivers.yaml").write_text((tmp_path / "capitals.yaml").read_text().replace("task: capitals", "task: rivers"))
+    (tmp_path / "places.yaml").write_text("group: places\ntask: [capitals, rivers]\n")
+    (tmp_path / "texts.yaml").write_text(
+        f"""task: texts
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {tmp_path / "docs.jsonl"}}}}}
+output_type: loglikelihood_rolling
+test_split: test
+doc_to_text: ""
+doc_to_target: "{{{{q}}}}"
+metric_list: [{{metric: word_perplexity}}]
+"""
+    )
     return tmp_path
 
 
@@ -145,6 +158,42 @@ def test_a_local_lm_eval_task_measures_every_document(qwen3, capitals):
     assert [m.value for m in found] == [0.0, 0.0, 0.0]  # a random model knows no capitals
     assert len({m.prompt_id for m in found}) == 3
     assert harness.run(entry, [], Setting(*qwen3, THINKING_OFF)) == found
+
+
+def test_a_group_is_its_tasks_together(qwen3, capitals):
+    """It ended in a KeyError, after the whole evaluation."""
+    from presto_bench.utility import harness
+
+    entry = LmEval(name="places", kind="lm_eval", task="places", include_path=str(capitals))
+    found = harness.run(entry, [], Setting(*qwen3, THINKING_OFF))
+    assert sorted(m.category for m in found) == ["capitals"] * 3 + ["rivers"] * 3
+    assert len({m.prompt_id for m in found}) == 6
+
+
+def test_a_metric_that_is_no_number_is_refused_before_the_whole_is_measured(qwen3, capitals, monkeypatch):
+    from presto_bench.errors import UserError
+    from presto_bench.utility import harness
+
+    asked = []
+    evaluated = harness._evaluated
+    monkeypatch.setattr(
+        harness, "_evaluated", lambda config, setting, limit: asked.append(limit) or evaluated(config, setting, limit)
+    )
+    entry = LmEval(name="t", kind="lm_eval", task="texts", metric="word_perplexity", include_path=str(capitals), chat=False)
+    with pytest.raises(UserError, match=r"word_perplexity.*is a tuple"):
+        harness.run(entry, [], Setting(*qwen3, THINKING_OFF))
+    assert asked == [1], "one document tells"
+
+
+def test_a_task_s_description_stands_before_its_question(qwen3):
+    """lm_eval hands it over as a system prompt, and such a task was refused."""
+    from presto_bench.utility import harness
+
+    model, tokenizer = qwen3
+    ours = harness.OurModel(Setting(model, tokenizer, THINKING_OFF), 1, True)
+    history = [{"role": "system", "content": "Name the capital.\n\n"}, {"role": "user", "content": "Peru?"}]
+    wanted = chat.render_prompt(tokenizer, "Name the capital.\n\nPeru?", THINKING_OFF)
+    assert ours.apply_chat_template(history) == wanted
 
 
 def test_its_prompts_go_the_one_path_and_no_token_is_doubled(qwen3):

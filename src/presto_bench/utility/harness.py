@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
@@ -26,14 +27,17 @@ class OurModel(HFLM):
         self.setting, self.templated = setting, templated
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """One user's turn: few-shot examples stand in it as text. Tasks that open the assistant's turn themselves have no place here."""
-        if len(chat_history) != 1 or chat_history[0]["role"] != "user" or not add_generation_prompt:
+        """One user's turn: few-shot examples stand in it as text, behind the task's description. Tasks that open the assistant's turn themselves have no place here."""
+        roles = [message["role"] for message in chat_history]
+        if roles not in (["user"], ["system", "user"]) or not add_generation_prompt:
             raise UserError(
                 "tasks",
                 "this lm_eval task wants more than one user's turn",
                 "set `chat: false` to give it plain text, or leave it out",
             )
-        return chat.render_prompt(self.setting.tokenizer, chat_history[0]["content"], self.setting.chat_format)
+        # lm_eval hands a task's description over as a system prompt; the arms' own system prompt stays.
+        asked = "\n\n".join(message["content"].strip("\n") for message in chat_history)
+        return chat.render_prompt(self.setting.tokenizer, asked, self.setting.chat_format)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **others: Any) -> list[int]:
         """A rendered template brings its own special tokens: none is added a second time. Plain text gets what lm_eval gives it."""
@@ -43,30 +47,69 @@ class OurModel(HFLM):
 
 
 def run(config: LmEval, questions: Sequence[Question], setting: Setting) -> list[Measured]:
-    """The metric of each of the task's own documents. The held-out requests are not its."""
+    """The metric of each of the task's own documents, or of all tasks of a group. The held-out requests are not its."""
+    if config.splits and config.task in _known_tasks(config.include_path).all_groups:
+        raise UserError(
+            f"tasks.{config.name}.splits",
+            f"{config.task} is a group of tasks, which do not share their files",
+            "leave `splits` out, or name one of its tasks",
+        )
+    _require_numbers(config, _evaluated(config, setting, 1))  # before an hour of the whole
+    samples = _evaluated(config, setting, config.limit)
+    return [
+        Measured(
+            tables.prompt_id(f"{task} {row['doc_id']} {row['doc_hash']}"),
+            float(row[config.metric]),
+            category=task if len(samples) > 1 else "all",
+        )
+        for task, row in _rows(config, samples)
+    ]
+
+
+def _evaluated(config: LmEval, setting: Setting, limit: int | None) -> Mapping[str, Any]:
     wanted = {"task": config.task, **_pinned(config.splits, setting.files)}
-    found = simple_evaluate(
+    return simple_evaluate(
         model=OurModel(setting, config.batch_size, config.chat),
         tasks=[wanted if config.splits else config.task],
         num_fewshot=config.num_fewshot,
-        limit=config.limit,
+        limit=limit,
         apply_chat_template=config.chat,
         fewshot_as_multiturn=False,
         task_manager=_known_tasks(config.include_path),
         bootstrap_iters=0,  # intervals are ours
-    )
-    rows = [row for row in found["samples"][config.task] if row["filter"] == config.filter]
-    if not rows or config.metric not in rows[0]:
-        filters = sorted({row["filter"] for row in found["samples"][config.task]})
+    )["samples"]
+
+
+def _rows(config: LmEval, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """(task, document) behind the config's filter; a group's samples are those of its tasks."""
+    return [(task, row) for task, rows in samples.items() for row in rows if row["filter"] == config.filter]
+
+
+def _require_numbers(config: LmEval, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Of a document of each task: whether the filter and the metric are there, and the metric is a number."""
+    rows = _rows(config, samples)
+    for task, row in rows:
+        value = row.get(config.metric)
+        if _is_number(value):
+            continue
+        known = sorted(name for name in row if _is_number(row[name]) and name != "doc_id")
+        told = "is not there" if value is None else f"is a {type(value).__name__} for each document, and no number"
         raise UserError(
             f"tasks.{config.name}.metric",
-            f"{config.task} gives no {config.metric!r} behind the filter {config.filter!r}",
-            f"its filters are {', '.join(filters)}; `lm_eval --tasks list` and its YAML name the metrics",
+            f"the metric {config.metric!r} of {task} {told}",
+            f"its metrics that are numbers: {', '.join(known) or 'none'}",
         )
-    return [
-        Measured(tables.prompt_id(f"{config.task} {row['doc_id']} {row['doc_hash']}"), float(row[config.metric]))
-        for row in rows
-    ]
+    if not rows:
+        filters = sorted({row["filter"] for found in samples.values() for row in found})
+        raise UserError(
+            f"tasks.{config.name}.filter",
+            f"{config.task} gives nothing behind the filter {config.filter!r}",
+            f"its filters are {', '.join(filters)}; `lm_eval --tasks list` and its YAML name them",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float | np.number)
 
 
 @cache
