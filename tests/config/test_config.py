@@ -217,3 +217,16 @@ def test_reading_a_config_imports_no_torch(root):
 def test_the_package_never_imports_snakemake(root, package):
     for path in (root / "src" / package).rglob("*.py"):
         assert not re.search(r"^\s*(import|from) snakemake\b", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize(("first", "second"), [("da_2", "da2"), ("da_2b", "da2_b"), ("da_x_1", "da_x1")])
+def test_two_names_that_make_one_latex_macro_are_refused_at_the_door(raw_config, first, second):
+    """They were an error of the last table, behind all the GPU hours."""
+    raw_config["arms"] += [{"name": name, "inherits": "da"} for name in (first, second)]
+    with pytest.raises(UserError, match="same LaTeX macros"):
+        config.load(raw_config)
+
+
+def test_names_that_make_macros_of_their_own_are_taken(raw_config):
+    raw_config["arms"] += [{"name": name, "inherits": "da"} for name in ("da_two", "datwo", "da_3")]
+    config.load(raw_config)

@@ -1,6 +1,7 @@
 """What every part of a config is made of: strict models, names, one spelling as JSON."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -33,6 +34,15 @@ class Item(Strict):
     def spec(self) -> str:
         """Canonical JSON of just this item: what `params.spec` of its rules is made of."""
         return canonical(self.model_dump(mode="json"))
+
+
+_DIGITS = dict(zip("0123456789", ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"], strict=True))
+
+
+def in_letters(name: str) -> str:
+    """A name in letters alone, as LaTeX's macros want it: digits spelled, each word with a capital."""
+    words = re.findall(r"[A-Za-z]+|[0-9]", name)
+    return "".join(_DIGITS.get(word, word[0].upper() + word[1:]) for word in words)
 
 
 def canonical(value: Any) -> str:

@@ -7,7 +7,7 @@ from presto_bench import registry
 from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.experiment import LISTS, Config, is_graded
-from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item
+from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item, in_letters
 from presto_bench.config.reading import validate
 from presto_bench.errors import UserError
 
@@ -28,8 +28,22 @@ def _names(config: Config, where: str) -> None:
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"{where}: {section}", f"the name {name!r} stands twice", "give each entry its own name")
+        _distinct_in_letters(section, names, where)
     if len(set(config.seeds)) != len(config.seeds):
         raise UserError(f"{where}: seeds", "a seed stands twice", "list each seed once")
+
+
+def _distinct_in_letters(section: str, names: list[str], where: str) -> None:
+    """Every number of the tables becomes a LaTeX macro: said now, and not when the last table is written."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(in_letters(name), name)
+        if other != name:
+            raise UserError(
+                f"{where}: {section}",
+                f"{other!r} and {name!r} make the same LaTeX macros",
+                "give one of them another word or digit",
+            )
 
 
 def _arms_and_attacks(config: Config, where: str) -> None:

@@ -1,12 +1,12 @@
 """Every number of the tables as a LaTeX macro, so that a paper cites the run and not a copy: \\PBScoresSmollmTwoDaGuided…Mean."""
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-DIGITS = dict(zip("0123456789", ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"], strict=True))
+from presto_bench.config.parts import in_letters
+
 PREFIX = "PB"
 KEYS = (
     "model",
@@ -26,8 +26,7 @@ KEYS = (
 
 def name(*parts: str) -> str:
     """A macro's name: letters alone, digits spelled, each word with a capital."""
-    words = re.findall(r"[A-Za-z]+|\d", " ".join(parts))
-    return PREFIX + "".join(DIGITS.get(word, word[0].upper() + word[1:]) for word in words)
+    return PREFIX + in_letters(" ".join(parts))
 
 
 def value(number: object) -> str:
