@@ -64,12 +64,16 @@ def grade(job: Job, todo: list[Item]) -> pd.DataFrame:
 
 
 def _require_some(judge: str, grades: Sequence[Grade]) -> None:
-    """A job none of whose completions was graded has failed: its table would say nothing, and as if it did."""
-    if not grades or any(grade.status == "ok" for grade in grades):
+    """A job that got errors and not one grade has failed: its table would hide that nobody graded.
+
+    Replies that came and cannot be read are another matter: their grades are missing, and every table says how many.
+    """
+    errors = [grade.reason.split(" (reply ")[0] for grade in grades if grade.status == "error"]
+    if not errors or any(grade.status == "ok" for grade in grades):
         return
-    reason, count = Counter(grade.reason.split(" (reply ")[0] for grade in grades).most_common(1)[0]
+    reason, count = Counter(errors).most_common(1)[0]
     raise UserError(
         f"judges.{judge}",
         f"none of {len(grades)} completions was graded; {count} times: {reason}",
-        "see to the judge, then run snakemake again: replies so far are kept, and questions with no readable reply are asked again after `snakemake retry_failed`",
+        "see to the judge, then run snakemake again: replies so far are kept",
     )
