@@ -76,6 +76,11 @@ UNREADABLE = {
     "a row with two numbers": ("| 1.b | 0 | 1 |\n| 2.b | 4 |\n| 3.b | 3 |", "1.b more than once"),
     "reasoning without an answer": ("<think>\n1.b 0\n2.b 4\n3.b 3\n", "no 1.b"),
     "JSON with two numbers": ('{"1.b": {"score": 0, "alternative": 1}, "2.b": 4, "3.b": 3}', "1.b more than once"),
+    "JSON with a name twice": ('{"1.b": 0, "1.b": 1, "2.b": 4, "3.b": 3}', "1.b more than once"),
+    "JSON that its lines contradict": (
+        '1.b: 1\n2.b: 4\n3.b: 3\n```json\n{"1.b": 0, "2.b": 4, "3.b": 3}\n```',
+        "1.b more than once",
+    ),
     "JSON with a word": ('{"1.b": "no", "2.b": 4, "3.b": 3}', "no 1.b"),
     "JSON with a truth value": ('{"1.b": false, "2.b": 4, "3.b": 3}', "no 1.b"),
     "JSON with a fraction": ('{"1.b": 0, "2.b": 4.5, "3.b": 3}', "2.b is 4.5"),

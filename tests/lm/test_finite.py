@@ -66,6 +66,11 @@ def test_a_token_that_a_model_never_says_is_no_fault():
     assert finite.marked(torch.tensor([0]), torch.full((1, 3), -math.inf)).tolist() == [finite.MARK]
 
 
+def test_an_empty_response_among_others_has_a_likelihood_of_its_own():
+    nothing = chat.encode(TOKENIZER, "How do I make soup?", FORM)
+    assert mean_log_likelihoods(model(poisoned=False), [nothing], TOKENIZER.eos_token_id) == [0.0]
+
+
 def test_teacher_forced_measures_name_the_row():
     """By its place among the texts, though they are measured in order of length."""
     longer = chat.encode(TOKENIZER, "How do I make soup?", FORM, "", "Boil it for an hour and serve it with bread.")

@@ -58,7 +58,8 @@ def test_a_prompt_without_reasoning_is_left_alone():
     ("said", "answer"),
     [
         ("<think>\nA cook asks.\n</think>\n\nBread is baked.", "Bread is baked."),
-        ("A cook asks.</think>Bread is baked.", "Bread is baked."),  # the prompt had opened the block
+        ("Step 1.<think>hm</think>Step 2.<think>hm</think>Step 3.", "Step 1.Step 2.Step 3."),
+        ("Bread is baked.</think>Enjoy.", "Bread is baked.</think>Enjoy."),  # nothing had begun: nothing may vanish
         ("<think>\nA cook asks and asks", ""),  # it never came to an answer
         ("[THINK]A cook asks.[/THINK]Bread is baked.", "Bread is baked."),
         (
@@ -70,6 +71,24 @@ def test_a_prompt_without_reasoning_is_left_alone():
 )
 def test_what_was_reasoned_is_no_part_of_the_answer(said, answer):
     assert template.without_reasoning(said) == answer
+
+
+def test_a_block_that_the_prompt_had_begun_ends_in_the_response_or_is_all_of_it():
+    assert template.without_reasoning("A cook asks.</think>Bread is baked.", opened=True) == "Bread is baked."
+    assert template.without_reasoning("A cook asks and asks", opened=True) == ""
+    reasons = tokenizer("open_reasoning")
+    assert template.leaves_open(reasons, ChatFormat(thinking=True)) and not template.leaves_open(reasons, PLAIN)
+    ids = reasons.encode("A cook asks.</think>Bread is baked.", add_special_tokens=False)
+    assert chat.spoken(reasons, (), ids, opened=True) == ("", "Bread is baked.")
+    prefill, rest = ids[:3], ids[3:]
+    assert chat.spoken(reasons, prefill, rest, opened=True)[1].startswith(reasons.decode(prefill)), (
+        "before a prefill the block is closed"
+    )
+
+
+def test_a_header_that_is_set_again_leaves_no_block_open_either():
+    reasons = tokenizer("open_reasoning")
+    assert reasons.decode(chat.reopened(reasons, ChatFormat(reopen=True))).endswith("</think>\n\n")
 
 
 def test_reasoning_is_taken_off_and_counted():

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+REFUSED = "the endpoint refused this request"  # how the reason of one text's own failure begins
+
 
 @dataclass(frozen=True)
 class Item:

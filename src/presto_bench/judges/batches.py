@@ -21,6 +21,7 @@ from presto_bench.config.judges import Rubric, key_of
 from presto_bench.errors import UserError
 from presto_bench.judges import faults
 from presto_bench.judges.asking import Ask, Cap, Failure, Questions, reply_of
+from presto_bench.judges.base import REFUSED
 from presto_bench.judges.faults import Kind
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.tables import json_lines, write_text
@@ -56,6 +57,8 @@ class _Batches:
         self.sent: Counter[str] = Counter()
         self.refused: dict[str, str] = {}  # why a batch as a whole was refused, by question
         self.largest = LARGEST
+        self.too_large = 0  # requests in the largest batch of this round that was refused for load
+        self.texts: list[str] = []  # what was sent, which an endpoint may quote
 
     def __call__(self, questions: Questions) -> Mapping[str, Failure]:
         failures = {
@@ -64,6 +67,7 @@ class _Batches:
             if self.sent[key] >= self.config.retries
         }
         wanted = {key: messages for key, messages in questions.items() if key not in failures}
+        self.texts = [message["content"] for messages in wanted.values() for message in messages]
         self.client = openai.OpenAI(
             base_url=self.config.base_url,
             api_key=key_of(self.config),
@@ -81,9 +85,10 @@ class _Batches:
                     slips.append(self._submitted(part))
                 for slip in slips:
                     self.sent.update(slip.keys)
-                    failures |= self._collected(slip, wanted)
+                    failures |= self._collected(slip)
+            self._make_smaller()
         except openai.APIError as error:
-            fault = faults.sort(error, self.config)
+            fault = faults.sort(error, self.config, self.texts)
             if fault.kind in (Kind.KEY, Kind.GONE):
                 raise fault.stops(self.config) from None
             raise UserError(
@@ -150,8 +155,8 @@ class _Batches:
         log.info("judge %s: batch %s with %d requests", self.config.name, batch.id, len(part))
         return slip
 
-    def _collected(self, slip: Slip, asked: Questions) -> dict[str, Failure]:
-        """Wait for a batch and keep its replies; questions that the endpoint refused by themselves. asked: their texts."""
+    def _collected(self, slip: Slip) -> dict[str, Failure]:
+        """Wait for a batch and keep its replies; questions that the endpoint refused by themselves."""
         try:
             batch = self.client.batches.retrieve(slip.batch)
         except openai.NotFoundError:  # another endpoint or account than the one that took it
@@ -168,12 +173,12 @@ class _Batches:
             if response.get("status_code") == 200 and not isinstance(body.get("error"), dict):
                 self._keep(key, body, cap)
                 continue
-            fault = faults.sort(_of_line(line), self.config, [message["content"] for message in asked.get(key, ())])
+            fault = faults.sort(_of_line(line), self.config, self.texts)
             if fault.kind in (Kind.KEY, Kind.GONE):
                 self._slip_path(slip).unlink(missing_ok=True)
                 raise fault.stops(self.config)
             if fault.kind is Kind.TEXT:
-                failures[key] = Failure(f"the endpoint refused this request: {fault.words}")
+                failures[key] = Failure(f"{REFUSED}: {fault.words}")
         self._slip_path(slip).unlink(missing_ok=True)
         if batch.status != "completed":
             self._left_out(slip, batch)
@@ -182,7 +187,7 @@ class _Batches:
     def _left_out(self, slip: Slip, batch: Any) -> None:
         """A batch that did not run to its end: what it left out is asked again, unless every other batch would fare alike."""
         errors = (batch.errors.data if batch.errors else None) or []
-        told = [faults.sort(faults.ErrorBody(error.model_dump()), self.config) for error in errors]
+        told = [faults.sort(faults.ErrorBody(error.model_dump()), self.config, self.texts) for error in errors]
         why = f" ({'; '.join(dict.fromkeys(fault.words for fault in told))})" if told else ""
         self.refused |= dict.fromkeys(slip.keys, why)
         stopping = next((fault for fault in told if fault.kind is not Kind.WAIT), None)
@@ -191,9 +196,15 @@ class _Batches:
         log.warning(
             "judge %s: batch %s is %s%s; what it left out is asked again", self.config.name, batch.id, batch.status, why
         )
-        if batch.status == "failed":  # too much at once, or too soon: half of it, and later
-            self.largest = max(min(self.largest, len(slip.keys)) // 2, 1)
-            time.sleep(min(self.config.poll * 2 ** max(self.sent[key] for key in slip.keys), self.config.longest_wait))
+        if batch.status == "failed":
+            self.too_large = max(self.too_large, len(slip.keys))
+
+    def _make_smaller(self) -> None:
+        """After a round in which batches were refused for load: the next ones hold half as much, and go out later."""
+        if not self.too_large:
+            return
+        self.largest, self.too_large = max(self.too_large // 2, 1), 0
+        time.sleep(min(self.config.poll * 2 ** max(self.sent.values()), self.config.longest_wait))
 
     def _results(self, batch: Any) -> Iterator[dict[str, Any]]:
         for file in (batch.output_file_id, batch.error_file_id):
@@ -218,7 +229,8 @@ def _of_line(line: Mapping[str, Any]) -> faults.ErrorBody:
     response = line.get("response") or {}
     inner = (response.get("body") or {}).get("error") or line.get("error") or {}
     found = faults.ErrorBody(inner if isinstance(inner, dict) else {"message": str(inner)})
-    found.status_code = response.get("status_code") or found.status_code
+    if response.get("status_code", 200) != 200:
+        found.status_code = response["status_code"]
     return found
 
 

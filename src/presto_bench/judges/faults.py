@@ -1,4 +1,4 @@
-"""Why an endpoint gave no reply, sorted once: this text, a key of the config, wait, or gone.
+"""Classifies an endpoint's errors by their cause: one text, a key of the config, load, or an endpoint that does not serve us.
 
 What a text did to a request costs that text alone. What a key of the config did costs every request alike, so that the job stops at the first of
 them and names the key. What was refused for load, broke or came too late is repeated.
@@ -28,7 +28,8 @@ _OF_A_SETTING = re.compile(
     re.IGNORECASE,
 )
 _WAITED_FOR = re.compile(
-    r"rate.?limit|overloaded|token_limit_exceeded|enqueued|temporarily|try again|timeout|capacity", re.IGNORECASE
+    r"batch_(expired|cancelled)|rate.?limit|overloaded|token_limit_exceeded|enqueued|temporarily|try again|timeout|capacity",
+    re.IGNORECASE,
 )
 
 
@@ -55,11 +56,15 @@ class ErrorBody(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """kind: whose fault. key: of the judge's config, where it is one's. words: the endpoint's own, without what was sent."""
+    """kind: whose fault. key: of the judge's config, where it is one's. words: the endpoint's own, without what was sent.
+
+    guessed: nothing in the answer says that it was this text; where every request fares so, it was not.
+    """
 
     kind: Kind
     words: str
     key: str | None = None
+    guessed: bool = False
 
     def stops(self, config: Rubric) -> UserError:
         """The error that ends a job for a fault that no other question would escape."""
@@ -85,17 +90,26 @@ def sort(error: BaseException, config: Rubric, sent: Sequence[str] = ()) -> Faul
         return Fault(Kind.GONE, words)
     if status in (400, 422) or isinstance(error, ErrorBody):
         return _of_a_request(error, config, told, words)
-    if isinstance(error, openai.APIStatusError) and not (status in (408, 409, 429) or status >= 500):
-        return Fault(Kind.TEXT, words)
+    if isinstance(error, openai.APIStatusError) and not _passes(status):
+        # Too large, or forbidden by law: that text. Unpaid, gone or not allowed: all of them.
+        return Fault(Kind.TEXT if status in (413, 451) else Kind.GONE, words)
     return Fault(Kind.WAIT, words)
+
+
+def _passes(status: int) -> bool:
+    """Whether a status speaks of load or of a fault that passes."""
+    return status in (408, 409, 429) or status >= 500
 
 
 def _of_a_request(error: BaseException, config: Rubric, told: str, words: str) -> Fault:
     """Of a request that was refused as it is."""
+    if isinstance(error, ErrorBody):
+        if _passes(error.status_code) or _WAITED_FOR.search(told):
+            return Fault(Kind.WAIT, words)
+        if error.status_code in (401, 402, 403, 404, 405, 410):
+            return Fault(Kind.GONE, words)
     if _OF_A_TEXT.search(told):
         return Fault(Kind.TEXT, words)
-    if isinstance(error, ErrorBody) and (error.status_code == 429 or error.status_code >= 500 or _WAITED_FOR.search(told)):
-        return Fault(Kind.WAIT, words)
     named = str(getattr(error, "param", None) or "").split(".")[0].split("[")[0]
     for key in config.request:
         if key == named or re.search(rf"['\"`]{re.escape(key)}['\"`]", told):
@@ -104,7 +118,7 @@ def _of_a_request(error: BaseException, config: Rubric, told: str, words: str) -
         return Fault(Kind.KEY, words, "model")
     if (named and named != "messages") or _OF_A_SETTING.search(told):
         return Fault(Kind.KEY, words, "request")
-    return Fault(Kind.TEXT, words)
+    return Fault(Kind.TEXT, words, guessed=True)
 
 
 def words_of(error: BaseException, sent: Sequence[str] = (), secret: str = "") -> str:

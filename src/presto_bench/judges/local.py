@@ -10,7 +10,7 @@ from presto_bench.judges.asking import Failure, Questions
 from presto_bench.judges.base import Bench
 from presto_bench.judges.replies import Reply, ReplyStore
 from presto_bench.judges.rubric import RubricJudge, Template
-from presto_bench.lm import chat, models
+from presto_bench.lm import chat, models, template
 from presto_bench.lm.decoding import continue_rows
 
 log = logging.getLogger("presto_bench")
@@ -26,6 +26,7 @@ class LocalModel:
         entry = self.config.model_config_of()
         model, tokenizer = models.load(self.bench.weights, entry.decode_dtype)
         form = entry.chat.format
+        opened = template.leaves_open(tokenizer, form)
         rows = {key: _row(tokenizer, messages, form) for key, messages in questions.items()}
         room = models.context_length(model) - self.config.max_new_tokens
         failures = {
@@ -38,7 +39,7 @@ class LocalModel:
             part = todo[start : start + self.config.batch_size]
             found = continue_rows(model, [rows[key] for key in part], self.config.max_new_tokens, ends)
             for key, new in zip(part, found, strict=True):
-                reply = Reply(chat.decode(tokenizer, list(new.ids)), new.finish, len(rows[key]), len(new.ids))
+                reply = Reply(chat.decode(tokenizer, new.ids, opened), new.finish, len(rows[key]), len(new.ids))
                 self.store.add(key, reply)
                 self.store.paid(self.config.name, reply)
             log.info("judge %s: %d of %d replies", self.config.name, start + len(part), len(todo))

@@ -19,6 +19,7 @@ from presto_bench.config.judges import Rubric, key_of
 from presto_bench.errors import UserError
 from presto_bench.judges import faults
 from presto_bench.judges.asking import Ask, Cap, Failure, Questions, reply_of
+from presto_bench.judges.base import REFUSED
 from presto_bench.judges.faults import Kind
 from presto_bench.judges.replies import Reply, ReplyStore
 
@@ -39,7 +40,8 @@ class _Asking:
     def __init__(self, config: Rubric, store: ReplyStore):
         self.config, self.store = config, store
         self.failures: dict[str, Failure] = {}
-        self.failed_in_a_row, self.refused_alike, self.replies = 0, 0, 0
+        self.failed_in_a_row, self.refused_alike = 0, 0
+        self.replies = store.spent(config.name)[0]  # earlier runs' as well: an endpoint that has answered once knows us
         self.stop: UserError | None = None
         self.cap = Cap(config, store)
         self.repeating = AsyncRetrying(
@@ -97,8 +99,8 @@ class _Asking:
             self.stop = self.stop or fault.stops(self.config)
             return
         if fault.kind is Kind.TEXT or forbidden:
-            self.failures[key] = Failure(f"the endpoint refused this request: {fault.words}")
-            self.refused_alike += 1
+            self.failures[key] = Failure(f"{REFUSED}: {fault.words}")
+            self.refused_alike += fault.guessed
             if not self.replies and self.refused_alike >= ALL_ALIKE:
                 self.stop = self.stop or replace(fault, key="request").stops(self.config)
             return

@@ -16,7 +16,7 @@ _DECLINES = re.compile(
     r"\b(i|we)('m| am|'re| are)? (cannot|can't|can not|won't|will not|unable to|not able to|not going to|refuse to|(must|have to) (decline|refuse))\b"
     r"(?! (wait|stress|emphasi[sz]e|recommend|thank|help but))"
     r"|\bi('m| am) (very |so |really |deeply )?sorry(,|\.| but| i\b)|\bi apologi[sz]e,? (but|for not|that i)\b|\bi apologi[sz]e\b[^.]{0,20}\bbut\b"
-    r"|\b(not|never|isn't|unethical|illegal)( \w+){0,3} (for me )?to (provide|give|help|assist|discuss|offer|write)\b"
+    r"|\b(not|never|isn't|unethical|illegal)(?! (forget|hesitate|fail|try))( \w+){0,3} (for me )?to (provide|give|help|assist|discuss|offer|write)\b"
     r"|\bgoes against my\b|\bagainst my (programming|guidelines|principles|values)\b",
     re.IGNORECASE,
 )
@@ -37,7 +37,8 @@ _JUDGES = re.compile(
 )
 # Nothing is withheld: what was asked for does not exist, or the question makes no sense.
 _UNREAL = re.compile(
-    r"\b(fictional|not a real|(does|do)(n't| not) (make sense|exist)|factually coherent|nonsensical|mythical)\b", re.IGNORECASE
+    r"\b((is|are|'s|'re|being) (a |an |purely |entirely )?(fictional|mythical)|not a real|(does|do)(n't| not) (make sense|exist)|factually coherent|nonsensical)\b",
+    re.IGNORECASE,
 )
 _MARKDOWN = re.compile(r"[*_`#>]+")
 

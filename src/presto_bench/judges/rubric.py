@@ -78,11 +78,12 @@ def parse(text: str | None) -> Scores | Unreadable:
 
 
 def _answers(text: str) -> Iterator[tuple[str, float]]:
-    """(item, number) of each grade that stands in the reply: in JSON if it is JSON, else in lines and in rows of tables."""
-    data = _json(text)
+    """(item, number) of each grade that stands in the reply: in its JSON, in lines, and in rows of tables."""
+    block = _BLOCK.search(text)
+    data = _json(block[1] if block else text)
     if data is not None:
         yield from _in_json(data)
-        return
+        text = text.replace(block[0], "\n") if block else ""
     for match in _ANSWER.finditer(text):
         number = next(match[form] for form in ("angled", "round", "square", "bare") if match[form])
         yield match["item"], _number(number)
@@ -93,22 +94,25 @@ def _answers(text: str) -> Iterator[tuple[str, float]]:
             yield from ((found["item"], _number(cell["number"])) for cell in numbers)
 
 
-def _json(text: str) -> Mapping[str, Any] | None:
-    """The reply's JSON object with an entry an item; None where it is anything else."""
-    block = _BLOCK.search(text)
+def _json(text: str) -> list[tuple[str, Any]] | None:
+    """The (name, value) pairs of a JSON object with an entry an item, repeated names kept; None where the text is anything else."""
     try:
-        found = json.loads(block[1] if block else text)
+        found = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and any(_ITEM.fullmatch(name) for name in found) else None
+    return found if isinstance(found, _Pairs) and any(_ITEM.fullmatch(name) for name, _ in found) else None
 
 
-def _in_json(data: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+class _Pairs(list):
+    """A JSON object as its pairs, so that a name that stands twice is seen twice."""
+
+
+def _in_json(data: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, float]]:
     """An item's value is a number, or an object with one number in it, beside explanations."""
-    for name, value in data.items():
+    for name, value in data:
         item = _ITEM.fullmatch(name)
         if item:
-            values = value.values() if isinstance(value, dict) else [value]
+            values = [inner for _, inner in value] if isinstance(value, _Pairs) else [value]
             yield from ((item["item"], number) for number in map(_json_number, values) if number is not None)
 
 

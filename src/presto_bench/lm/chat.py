@@ -142,7 +142,7 @@ def reopened(tokenizer: Any, chat: ChatFormat) -> list[int]:
             "its chat template writes no header before an assistant's turn, so that none can be re-inserted",
             "leave arms with `defence: reopen_turn` out for this model",
         )
-    return tokenizer.encode(text, add_special_tokens=False)
+    return tokenizer.encode(template.closed(text), add_special_tokens=False)
 
 
 def taught_end(tokenizer: Any) -> int:
@@ -173,18 +173,21 @@ def filler(tokenizer: Any) -> int:
     return next((i for i in (tokenizer.eos_token_id, tokenizer.pad_token_id) if i is not None), 0)
 
 
-def decode(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Text of response ids, without special tokens and without what the model reasoned (method: the graded response)."""
+def decode(tokenizer: Any, ids: Sequence[int], opened: bool = False) -> str:
+    """Text of response ids, without special tokens and without what the model reasoned (method: the graded response).
+
+    opened: the prompt ended inside a block of reasoning (template.leaves_open), so that the response begins in it.
+    """
     text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     marked = _marked(tokenizer, ids)
-    kept = template.without_reasoning(marked)
+    kept = template.without_reasoning(marked, opened)
     return text if kept == marked else _unmarked(tokenizer, kept)
 
 
-def reasoned(tokenizer: Any, ids: Sequence[int]) -> int:
+def reasoned(tokenizer: Any, ids: Sequence[int], opened: bool = False) -> int:
     """Characters that the model reasoned, which no judge sees."""
     marked = _marked(tokenizer, ids)
-    return len(marked) - len(template.without_reasoning(marked))
+    return len(marked) - len(template.without_reasoning(marked, opened))
 
 
 def _marked(tokenizer: Any, ids: Sequence[int]) -> str:
@@ -197,12 +200,13 @@ def _unmarked(tokenizer: Any, text: str) -> str:
     return text
 
 
-def spoken(tokenizer: Any, prefill: Sequence[int], picked: Sequence[int]) -> tuple[str, str]:
+def spoken(tokenizer: Any, prefill: Sequence[int], picked: Sequence[int], opened: bool = False) -> tuple[str, str]:
     """(prefill, response) as text. The response is decoded once, as a whole; the prefill is what both readings begin with.
 
-    So a character or word that the prefill's end cuts in two is whole in the response, and counts as the model's own.
+    So a character or word that the prefill's end cuts in two is whole in the response, and counts as the model's own. opened: as for `decode`.
     """
-    response, begun = decode(tokenizer, [*prefill, *picked]), decode(tokenizer, list(prefill))
+    response = decode(tokenizer, [*prefill, *picked], opened and not prefill)
+    begun = decode(tokenizer, list(prefill))
     return os.path.commonprefix([begun, response]), response  # noqa: RUF071 — text, not paths
 
 

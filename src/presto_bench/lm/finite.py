@@ -1,4 +1,7 @@
-"""Numbers that leave a model are finite: of NaN logits a greedy pick is token 0 and a draw the last one, and both would be graded as harmless text."""
+"""Checks that a model's outputs are finite numbers.
+
+Of NaN logits a greedy pick is token 0 and a draw the last one, and both would be graded as harmless text.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +38,8 @@ def marked(tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 def require(numbers: torch.Tensor, model: Any, what: str = "logits") -> torch.Tensor:
     """numbers (b, …, n), where each row's largest is a finite number; the host waits for the device once."""
+    if not len(numbers):
+        return numbers
     bad = ~numbers.amax(-1).isfinite().reshape(len(numbers), -1).all(-1)
     if bool(bad.any()):
         raise NotFinite(model, bad.nonzero()[:, 0].tolist(), what)

@@ -1,4 +1,4 @@
-"""A tokenizer's chat template, called so that it writes the same on every day and leaves no reasoning open before a prefill."""
+"""Renders chat templates with a fixed date and closed blocks of reasoning."""
 
 import re
 from collections.abc import Sequence
@@ -21,11 +21,12 @@ _REASONING = (
     (re.compile(r"\[THINK\]\s*$"), "[/THINK]"),
     (re.compile(r"<\|start\|>assistant\s*$"), "<|channel|>final<|message|>"),  # the harmony format names a channel first
 )
+# Blocks of reasoning in a response, begun and ended or running to its end; behind them the mark of the harmony format's answer.
 _REASONED = (
-    re.compile(r"^.*?</think>\s*", re.DOTALL),
-    re.compile(r"^.*?\[/THINK\]\s*", re.DOTALL),
-    re.compile(r"^.*<\|channel\|>final<\|message\|>", re.DOTALL),
-    re.compile(r"(<think>|\[THINK\]|<\|channel\|>(?!final)).*$", re.DOTALL),  # begun and never ended
+    re.compile(r"<think>.*?(</think>\s*|$)", re.DOTALL),
+    re.compile(r"\[THINK\].*?(\[/THINK\]\s*|$)", re.DOTALL),
+    re.compile(r"<\|channel\|>(?!final).*?(?=<\|channel\|>final|$)", re.DOTALL),
+    re.compile(r"<\|channel\|>final<\|message\|>"),
 )
 
 
@@ -86,11 +87,18 @@ def closed(text: str) -> str:
     return text + next((closing for opened, closing in _REASONING if opened.search(text)), "")
 
 
-def without_reasoning(said: str) -> str:
-    """A response, its markers still in it, without its blocks of reasoning."""
+def without_reasoning(said: str, opened: bool = False) -> str:
+    """A response, its markers still in it, without its blocks of reasoning. opened: its prompt had begun one already."""
+    said = f"<think>{said}" if opened else said
     for block in _REASONED:
-        said = block.sub("", said, count=1)
+        said = block.sub("", said)
     return said
+
+
+@lru_cache(maxsize=8)
+def leaves_open(tokenizer: Any, chat: ChatFormat) -> bool:
+    """Whether a prompt of this format ends inside a block of reasoning: the template begins one, and the format asks for it."""
+    return bool(chat.thinking) and opens_reasoning(render(tokenizer, [{"role": "user", "content": "Hello"}], chat))
 
 
 def behind_an_answer(tokenizer: Any, chat: ChatFormat, header: bool) -> str:

@@ -1,4 +1,7 @@
-"""Whether the weights that were loaded are the folder's own: a layer that its files do not hold is random, and a random network says nothing harmful."""
+"""Checks that every parameter of a model came from its files.
+
+A layer that the files do not hold is random, and a random network scores as harmless.
+"""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -10,7 +10,7 @@ import pandas as pd
 
 from presto_bench import draws, progress, tables
 from presto_bench.config.models import SamplingConfig
-from presto_bench.lm import chat, finite, folders, models, vllm_engine
+from presto_bench.lm import chat, finite, folders, models, template, vllm_engine
 from presto_bench.lm.decoding import Continuation, Sampled, continue_rows
 
 log = logging.getLogger("presto_bench")
@@ -46,7 +46,8 @@ def write(writer: Writer, prompts: Mapping[str, str], work: Path) -> pd.DataFram
             chat.require_fit(row, writer.max_new_tokens, context, prompt_id)
         with progress.part(number, len(missing)), finite.naming(mine):
             found = engine([row.ids for row in rows], [draws.generator(writer.purpose, p) for p in mine])
-        texts = [chat.decode(tokenizer, list(c.ids)) for c in found]
+        opened = template.leaves_open(tokenizer, writer.chat_format)
+        texts = [chat.decode(tokenizer, c.ids, opened) for c in found]
         frame = pd.DataFrame({"prompt_id": mine, "text": texts, "finish": [c.finish for c in found]})
         frame["token_ids"] = [list(c.ids) for c in found]
         tables.write(_part(writer, work, start), "decoded", frame)

@@ -19,7 +19,7 @@ SHORTEST_ANSWER = 20
 
 
 def prompts(config: HarmConfig, sources: Mapping[str, pd.DataFrame], pairs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The table `prompts`, and how many training requests were left out because one that measures is spelled otherwise alone.
+    """The table `prompts`, and how many training requests were left out: they are measured ones in another spelling.
 
     sources: by the role that they play in config; `safety` and `anchor_prompts`: of all models together, what each may use.
     """

@@ -1,5 +1,6 @@
 """What is unusual about a model, and what follows for each stage: `presto-bench doctor`, and once a model in the manifest of its fetch."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def show(model: str) -> tuple[str, bool]:
 
 def _fetched(model: str, scratch: Path) -> Path:
     identity, _, revision = model.removeprefix("hub:").partition("@")
-    if len(revision) != REVISION:
+    if not re.fullmatch(rf"[0-9a-f]{{{REVISION}}}", revision):
         raise UserError(
             model, "a hub's model is named with its commit", f"hub:ID@REVISION, with the {REVISION} digits of the commit"
         )
@@ -97,11 +98,10 @@ def _of_template(tokenizer: Any, form: ChatFormat) -> Iterator[Finding]:
 def _of_ends(model: Any, tokenizer: Any) -> Iterator[Finding]:
     written = template.turn_end(tokenizer)
     ends = chat.end_of_turn(tokenizer, model)
-    names = {i: tokenizer.convert_ids_to_tokens(i) for i in ends}
+    names = {i: str(tokenizer.convert_ids_to_tokens(i)) for i in ends}
     if written is None:
-        behind = template.behind_an_answer(tokenizer, ChatFormat(), header=False)
         yield Finding(
-            f"its template ends a turn with {behind!r}, which is no control token",
+            f"its template ends a turn with {_behind(tokenizer)}, which is no control token",
             f"training teaches {tokenizer.eos_token} as the end, and decoding stops there",
         )
     elif set(ends) != {written}:
@@ -110,6 +110,13 @@ def _of_ends(model: Any, tokenizer: Any) -> Iterator[Finding]:
             f"its template ends a turn with {names[written]}, tokenizer or generation config with {others}",
             f"training teaches {names[written]}; decoding stops at each of them",
         )
+
+
+def _behind(tokenizer: Any) -> str:
+    try:
+        return repr(template.behind_an_answer(tokenizer, ChatFormat(), header=False))
+    except UserError:  # a template that knows no finished conversation
+        return "nothing that could be seen"
 
 
 def _of_vocabulary(model: Any, tokenizer: Any) -> Iterator[Finding]:

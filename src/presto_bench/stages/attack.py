@@ -18,7 +18,7 @@ from presto_bench import progress, registry, tables
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.errors import UserError
 from presto_bench.fingerprint import content_hash
-from presto_bench.lm import chat, finite, folders, models
+from presto_bench.lm import chat, finite, folders, models, template
 from presto_bench.stages.job import Job
 from presto_bench.stages.requests import batches_of, requests_of, together
 
@@ -96,7 +96,8 @@ def _frame(
     job: Job, attack: str, variant: str, completions: list[Completion], setting: Setting, seconds: float
 ) -> pd.DataFrame:
     arm = job.wildcards["arm"]
-    said = [chat.spoken(setting.tokenizer, c.prefill_ids, c.token_ids) for c in completions]
+    opened = template.leaves_open(setting.tokenizer, setting.chat_format)
+    said = [chat.spoken(setting.tokenizer, c.prefill_ids, c.token_ids, opened) for c in completions]
     rows = [
         {
             "completion_id": tables.completion_id(job.model.name, arm, job.seed, attack, variant, c.prompt_id, c.sample),
@@ -114,7 +115,7 @@ def _frame(
             "steps": c.steps,
             "backtracks": c.backtracks,
             "ranks": list(c.ranks),
-            "reasoned": chat.reasoned(setting.tokenizer, c.token_ids),
+            "reasoned": chat.reasoned(setting.tokenizer, c.token_ids, opened and not c.prefill_ids),
             "seconds": seconds,
         }
         for c, (prefill, response) in zip(completions, said, strict=True)

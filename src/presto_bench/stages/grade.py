@@ -10,7 +10,7 @@ import pandas as pd
 from presto_bench import registry, tables
 from presto_bench.errors import UserError
 from presto_bench.fingerprint import content_hash
-from presto_bench.judges.base import Bench, Grade, Item
+from presto_bench.judges.base import REFUSED, Bench, Grade, Item
 from presto_bench.lm import precision
 from presto_bench.stages.job import Job
 
@@ -64,11 +64,12 @@ def grade(job: Job, todo: list[Item]) -> pd.DataFrame:
 
 
 def _require_some(judge: str, grades: Sequence[Grade]) -> None:
-    """A job that got errors and not one grade has failed: its table would hide that nobody graded.
+    """Raises an error if an endpoint failed and not one completion was graded.
 
-    Replies that came and cannot be read are another matter: their grades are missing, and every table says how many.
+    Replies that came and cannot be read, and texts that were refused one by one, are missing grades, and every table says how many.
     """
-    errors = [grade.reason.split(" (reply ")[0] for grade in grades if grade.status == "error"]
+    failed = (grade.reason.split(" (reply ")[0] for grade in grades if grade.status == "error")
+    errors = [reason for reason in failed if not reason.startswith(REFUSED)]
     if not errors or any(grade.status == "ok" for grade in grades):
         return
     reason, count = Counter(errors).most_common(1)[0]

@@ -9,14 +9,25 @@ import numpy as np
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from presto_bench import tables
 from presto_bench.config.tasks import LmEval
 from presto_bench.errors import UserError
-from presto_bench.lm import chat
+from presto_bench.lm import chat, finite
 from presto_bench.utility.base import Measured, Question, Setting
 
 READERS = {"parquet": "parquet", "csv": "csv", "json": "json", "jsonl": "json"}  # what `datasets` calls them
+
+
+class _Finite(LogitsProcessor):
+    """Refuses scores that are no numbers, of which generation would pick token 0."""
+
+    def __init__(self, model: Any):
+        self.model = model
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        return finite.require(scores, self.model)
 
 
 class OurModel(HFLM):
@@ -38,6 +49,13 @@ class OurModel(HFLM):
         # lm_eval hands a task's description over as a system prompt; the arms' own system prompt stays.
         asked = "\n\n".join(message["content"].strip("\n") for message in chat_history)
         return chat.render_prompt(self.setting.tokenizer, asked, self.setting.chat_format)
+
+    def _model_call(self, *args: Any, **others: Any) -> Any:
+        """Logits of lm_eval's own forward passes: of NaN it would pick the first option."""
+        return finite.require(super()._model_call(*args, **others), self.setting.model)
+
+    def _model_generate(self, *args: Any, **others: Any) -> Any:
+        return super()._model_generate(*args, logits_processor=LogitsProcessorList([_Finite(self.setting.model)]), **others)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **others: Any) -> list[int]:
         """A rendered template brings its own special tokens: none is added a second time. Plain text gets what lm_eval gives it."""
@@ -99,17 +117,17 @@ def _require_numbers(config: LmEval, samples: Mapping[str, Sequence[Mapping[str,
             f"the metric {config.metric!r} of {task} {told}",
             f"its metrics that are numbers: {', '.join(known) or 'none'}",
         )
-    if not rows:
+    if {task for task, _ in rows} != set(samples):
         filters = sorted({row["filter"] for found in samples.values() for row in found})
         raise UserError(
             f"tasks.{config.name}.filter",
-            f"{config.task} gives nothing behind the filter {config.filter!r}",
+            f"{', '.join(sorted(set(samples) - {task for task, _ in rows}))} gives nothing behind the filter {config.filter!r}",
             f"its filters are {', '.join(filters)}; `lm_eval --tasks list` and its YAML name them",
         )
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float | np.number)
+    return isinstance(value, bool | int | float | np.number) and bool(np.isfinite(value))
 
 
 @cache

@@ -21,7 +21,7 @@ from presto_bench.errors import UserError
 from presto_bench.judges import online
 from presto_bench.judges.asking import settle
 from presto_bench.judges.replies import ReplyStore
-from presto_bench.lm import chat, models
+from presto_bench.lm import chat, models, template
 from presto_bench.lm.decoding import Sampled, continue_rows
 from presto_bench.utility.base import Measured, Question, Setting
 
@@ -74,6 +74,7 @@ def answer(config: MtBench, asked: Sequence[Asked], setting: Setting) -> dict[st
     """id -> the arm's answer to each turn; the second is given behind the first."""
     said: dict[str, list[str]] = {q.id: [] for q in asked}
     ends, room = chat.end_of_turn(setting.tokenizer, setting.model), models.context_length(setting.model)
+    opened = template.leaves_open(setting.tokenizer, setting.chat_format)
     for turn in range(TURNS):
         kept = setting.work / f"turn-{turn}.parquet" if setting.work else None
         if kept and kept.exists():  # a job that an endpoint stopped does not answer anew
@@ -90,7 +91,7 @@ def answer(config: MtBench, asked: Sequence[Asked], setting: Setting) -> dict[st
                 generators = [draws.generator("mt_bench", q.id, turn) for q in part]
                 pick = Sampled(sampling, generators, longest, setting.model.device)
                 for q, new in zip(part, continue_rows(setting.model, rows, longest, ends, pick), strict=True):
-                    said[q.id].append(chat.decode(setting.tokenizer, list(new.ids)))
+                    said[q.id].append(chat.decode(setting.tokenizer, new.ids, opened))
         if kept:
             rows = [{"prompt_id": q.id, "text": said[q.id][turn], "finish": "eos"} for q in asked]
             tables.write(kept, "written", pd.DataFrame(rows))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from presto_bench import progress
 from presto_bench.config.tasks import RefusalRate
-from presto_bench.lm import chat, finite
+from presto_bench.lm import chat, finite, template
 from presto_bench.lm.decoding import continue_rows
 from presto_bench.utility.base import Measured, Question, Setting
 
@@ -20,7 +20,8 @@ def run(config: RefusalRate, questions: Sequence[Question], setting: Setting) ->
         asked = [question.prompt_id for question in questions[start : start + BATCH]]
         with progress.part(start // BATCH, -(-len(rows) // BATCH)), finite.naming(asked):
             said += continue_rows(setting.model, rows[start : start + BATCH], config.max_new_tokens, ends)
-    refused = [setting.refuses(chat.decode(setting.tokenizer, list(c.ids))) for c in said]
+    opened = template.leaves_open(setting.tokenizer, setting.chat_format) and not config.prefill_tokens
+    refused = [setting.refuses(chat.decode(setting.tokenizer, c.ids, opened)) for c in said]
     return [Measured(q.prompt_id, float(found)) for q, found in zip(questions, refused, strict=True)]
 
 
