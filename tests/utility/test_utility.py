@@ -122,31 +122,24 @@ def capitals(tmp_path_factory):
         {"q": "Two and two is", "a": "four"},
     ]
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    (tmp_path / "capitals.yaml").write_text(
-        f"""task: capitals
-dataset_path: json
+    data = f"""dataset_path: json
 dataset_kwargs: {{data_files: {{test: {tmp_path / "docs.jsonl"}}}}}
-output_type: generate_until
 test_split: test
-doc_to_text: "{{{{q}}}}"
-doc_to_target: "{{{{a}}}}"
-generation_kwargs: {{until: ["\\n"], do_sample: false, max_gen_toks: 4}}
-metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
 """
-    )
-    (tmp_path / "rivers.yaml").write_text((tmp_path / "capitals.yaml").read_text().replace("task: capitals", "task: rivers"))
-    (tmp_path / "places.yaml").write_text("group: places\ntask: [capitals, rivers]\n")
-    (tmp_path / "texts.yaml").write_text(
-        f"""task: texts
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {tmp_path / "docs.jsonl"}}}}}
-output_type: loglikelihood_rolling
-test_split: test
+    answered = """output_type: generate_until
+doc_to_text: "{{q}}"
+doc_to_target: "{{a}}"
+generation_kwargs: {until: ["\\n"], do_sample: false, max_gen_toks: 4}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+"""
+    read = """output_type: loglikelihood_rolling
 doc_to_text: ""
-doc_to_target: "{{{{q}}}}"
-metric_list: [{{metric: word_perplexity}}]
+doc_to_target: "{{q}}"
+metric_list: [{metric: word_perplexity}]
 """
-    )
+    for task, rest in {"capitals": answered, "rivers": answered, "texts": read}.items():
+        (tmp_path / f"{task}.yaml").write_text(f"task: {task}\n{data}{rest}")
+    (tmp_path / "places.yaml").write_text("group: places\ntask: [capitals, rivers]\n")
     return tmp_path
 
 
