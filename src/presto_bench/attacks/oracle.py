@@ -10,6 +10,7 @@ import heapq
 import math
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from presto_bench.attacks.autorap.attack import Ranker, drive
 from presto_bench.attacks.autorap.search import Ranked
@@ -93,14 +94,11 @@ def run(config: Oracle, variant: str, requests: Sequence[Request], setting: Sett
             )
         chat.require_fit(row, limits.max_tokens, setting.context, request.prompt_id)
 
-    def text(ids: Sequence[int]) -> str:
-        return chat.decode(setting.tokenizer, list(ids))
+    def search(request: Request, row: chat.Encoded) -> Generator[Ranked, Sequence[int], Walk]:
+        text = partial(chat.continued, setting.tokenizer, row.prefill_ids)
+        return cheapest(row.prefill_ids, Accepted(request.accepted), limits, Vocabulary(text, setting.end_ids))
 
-    vocabulary = Vocabulary(text, setting.end_ids)
-    searches = [
-        cheapest(row.prefill_ids, Accepted(request.accepted), limits, vocabulary)
-        for request, row in zip(requests, rows, strict=True)
-    ]
+    searches = [search(request, row) for request, row in zip(requests, rows, strict=True)]
     rank = Ranker(setting.model, rows, limits.k, setting.barred)
     found = drive(searches, rank, lambda asked: {})
     return [_completion(*one) for one in zip(requests, rows, found, strict=True)]
