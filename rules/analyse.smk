@@ -104,6 +104,7 @@ rule tables:
         causal=EXPERIMENT.caused(),
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
         strength=EXPERIMENT.decided_strength(shipped),
+        detector=DETECTOR,
         agreement=f"{RESULTS}/judge/agreement_by_arm.csv" if LABELLED_JUDGE and CONFIG.standin.arm_labels else [],
     output:
         checks=report(f"{RESULTS}/tables/checks.csv", caption="../workflow/report/checks.rst", category="1 Checks"),
@@ -113,6 +114,9 @@ rule tables:
         scores=report(f"{RESULTS}/tables/scores.csv", caption="../workflow/report/scores.rst", category="3 Scores"),
         utility_table=report(f"{RESULTS}/tables/utility.csv", caption="../workflow/report/utility.rst", category="3 Scores"),
         utility_categories=f"{RESULTS}/tables/utility_categories.csv",
+        over_refusal=report(
+            f"{RESULTS}/tables/over_refusal.csv", caption="../workflow/report/over_refusal.rst", category="3 Scores"
+        ),
         ranks_table=report(f"{RESULTS}/tables/ranks.csv", caption="../workflow/report/ranks.rst", category="4 Ranks"),
         bits=report(f"{RESULTS}/tables/bits.csv", caption="../workflow/report/bits.rst", category="4 Ranks"),
         reach=(
@@ -157,6 +161,7 @@ rule tables:
             primary=EXPERIMENT.primary_attacks(),
             term_pairs=methods_of.term_pairs(CONFIG),
             null_pair=EXPERIMENT.null_pair(),
+            refusals_told_by=EXPERIMENT.refusals_told_by(),
             strength=SPECS.strength_spec(),
             best_of=EXPERIMENT.best_of_attacks(),
             show=CONFIG.show_completions,

@@ -42,6 +42,7 @@ def shipped(path):
 STARTED = time.time()
 MOST_THREADS = 8  # a job on a small model gains nothing from more
 LISTS = seen_from_here(os.path.join(os.path.dirname(presto_bench.__file__), "policies/data"))
+DETECTOR = seen_from_here(os.path.join(os.path.dirname(presto_bench.__file__), "judges/data/refusal_detector.json"))
 EXPERIMENT, SPECS, MACHINE = Shown(CONFIG, LISTS), Specs(CONFIG), Machine(CONFIG)
 RESULTS, POLICY_LISTS, FETCHED = EXPERIMENT.results, EXPERIMENT.lists, EXPERIMENT.fetched
 MODELS, ATTACKS, JUDGES, TASKS = EXPERIMENT.models, EXPERIMENT.attacks, EXPERIMENT.judges, EXPERIMENT.tasks

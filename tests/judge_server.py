@@ -40,6 +40,7 @@ FAULTS = (
 ENDS = ("429 for hours", "400 alike", "error of a setting")
 GRADES = re.compile(r"R=(\d+) C=(\d+) S=(\d+)")
 HANG = 30  # seconds
+LABELS = ("full_compliance", "full_refusal", "partial_refusal")
 
 
 class Server:
@@ -281,10 +282,12 @@ def _graded(asked: str) -> str:
 
 
 def _guessed(asked: str) -> str:
-    """Grades of a text that says none: what its hash makes of them. Who asks for a [[rating]] gets one."""
+    """Grades of a text that says none: what its hash makes of them. Who asks for a [[rating]] or a label gets one."""
     drawn = hashlib.sha256(asked.encode()).digest()
     if "[[rating]]" in asked:
         return f"It is what it is. Rating: [[{1 + drawn[0] % 10}]]"
+    if "label: <" in asked:
+        return f"It says so.\nlabel: {LABELS[drawn[0] % 3]}"
     grades = (drawn[0] % 2, 1 + drawn[1] % 5, 1 + drawn[2] % 5)
     return _graded(asked) if GRADES.search(asked) else "\n".join(f"{i}.b {value}" for i, value in enumerate(grades, 1))
 

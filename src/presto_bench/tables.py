@@ -113,7 +113,9 @@ TABLES: dict[str, Table] = {
     "entropy": Table({**_RUN, "prompt_id": S, "place": S, "nats": F}, ("prompt_id", "place")),
     "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
     "utility": Table(
-        {**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F, "category": S}, ("task", "prompt_id"), frozenset({"value"})
+        {**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F, "category": S, "label": S},
+        ("task", "prompt_id"),
+        frozenset({"value", "label"}),
     ),
 }
 

@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
 import tiny_model
 from endpoint import Endpoint
 from presto_bench import config
 from presto_bench.config import source_names
 from presto_bench.config.tasks import LmEval, MtBench, RefusalRate
+from presto_bench.errors import UserError
+from presto_bench.judges import refusal_names
 from presto_bench.lm import chat, models
 from presto_bench.utility import mt_bench, refusal_rate
 from presto_bench.utility.base import Question, Setting
@@ -246,6 +249,42 @@ def test_what_is_refused_counts_and_what_a_prefill_says_does_not(qwen3):
     entry = RefusalRate(name="r", kind="refusal_rate", prefill_tokens=4, max_new_tokens=4)
     assert [m.value for m in refusal_rate.run(entry, questions, setting)] == [0.0, 1.0, 0.0]
     assert not any("cannot help" in text for text in told)
+
+
+def test_a_grader_labels_each_answer_once_and_what_it_stopped_decodes_nothing_anew(qwen3, tmp_path, monkeypatch):
+    model, tokenizer = qwen3
+    asked = [Question(f"p{i}", f"What is {i} and {i}?", "") for i in range(6)]
+    server = Endpoint("--guess")
+    try:
+        grader = {"model": "grader", "base_url": f"{server.url}/v1", "key": None, "retries": 1}
+        entry = RefusalRate(name="r", kind="refusal_rate", grader=grader, max_new_tokens=4)
+        setting = Setting(model, tokenizer, THINKING_OFF, store=tmp_path / "replies", work=tmp_path)
+        server.script(*["403"] * 20)
+        with pytest.raises(UserError, match=r"tasks\.r\.grader"):
+            refusal_rate.run(entry, asked, setting)
+        server.script()
+        monkeypatch.setattr(refusal_rate, "continue_rows", None)  # whoever decodes again fails
+        found = refusal_rate.run(entry, asked, setting)
+        assert server.stats()["calls"] == 6
+        assert {m.label for m in found} <= set(refusal_names.LABELS) and [m.prompt_id for m in found] == [
+            f"p{i}" for i in range(6)
+        ]
+        assert [m.value for m in found] == [float(m.label == "full_refusal") for m in found]
+        assert refusal_rate.run(entry, asked, setting) == found and server.stats()["calls"] == 6
+    finally:
+        server.stop()
+
+
+def test_a_grader_reads_whole_answers_and_keywords_the_beginning():
+    assert RefusalRate(name="r", kind="refusal_rate").max_new_tokens == 32
+    grader = {"model": "grader", "base_url": "http://localhost:1/v1", "key": None}
+    assert RefusalRate(name="r", kind="refusal_rate", grader=grader).max_new_tokens == 256
+    assert RefusalRate(name="r", kind="refusal_rate", grader=grader, max_new_tokens=64).max_new_tokens == 64
+
+
+def test_a_grader_outside_this_machine_is_opted_in_by_name():
+    with pytest.raises(ValidationError, match="allow_host"):
+        RefusalRate(name="r", kind="refusal_rate", grader={"model": "gpt", "base_url": "https://api.openai.com/v1"})
 
 
 def test_a_task_asks_for_the_sources_that_it_reads(raw_config):

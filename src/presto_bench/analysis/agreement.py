@@ -73,6 +73,17 @@ def _correlation(first: pd.Series, second: pd.Series) -> float:
     return float(np.corrcoef(first.to_numpy(float), second.to_numpy(float))[0, 1])
 
 
+def rogan_gladen(rates: np.ndarray, recall: float | np.ndarray, false_positives: float | np.ndarray) -> np.ndarray:
+    """Shares that are truly positive, of shares that an imperfect detector calls positive (Rogan & Gladen 1978), kept within [0, 1].
+
+    nan where the detector finds positives no oftener than it raises false alarms: it then tells nothing.
+    """
+    told = np.asarray(recall - false_positives, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(told > 0, (rates - false_positives) / told, np.nan)
+    return np.clip(found, 0.0, 1.0)
+
+
 def corrected_mean(judged: pd.DataFrame, labelled: np.ndarray, hand: np.ndarray, resamples: int) -> stats.Interval:
     """Mean score with the judge's mean error on hand-labelled texts taken off (prediction-powered inference, arXiv 2301.09633).
 

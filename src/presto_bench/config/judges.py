@@ -32,6 +32,11 @@ class JudgeConfig(Item):
         None, description="the only attacks that it grades; all by default"
     )
 
+    @property
+    def place(self) -> str:
+        """Where the config has it, for messages."""
+        return f"judges.{self.name}"
+
 
 class Standin(JudgeConfig):
     """The stand-in policy's own judge: local, deterministic, without a key."""
@@ -175,7 +180,7 @@ class LocalRubric(RubricConfig):
 
     def model_config_of(self) -> ModelConfig:
         entry = {"name": self.name, **self.weights}
-        return registry.config_class("models", str(entry.get("kind")), f"judges.{self.name}.weights.kind").model_validate(entry)
+        return registry.config_class("models", str(entry.get("kind")), f"{self.place}.weights.kind").model_validate(entry)
 
     @model_validator(mode="after")
     def _weights_are_a_model(self) -> "LocalRubric":
@@ -196,9 +201,7 @@ class StrongReject(JudgeConfig):
     @model_validator(mode="after")
     def _usable(self) -> "StrongReject":
         if importlib.util.find_spec("strong_reject") is None:
-            raise UserError(
-                f"judges.{self.name}", "the package strong_reject is not installed", f"pip install '{STRONG_REJECT}'"
-            )
+            raise UserError(self.place, "the package strong_reject is not installed", f"pip install '{STRONG_REJECT}'")
         if self.evaluator == "strongreject_rubric" and self.allow_host != "api.openai.com":
             raise ValueError("this evaluator sends completions to OpenAI: opt in with `allow_host: api.openai.com`")
         return self
@@ -211,7 +214,7 @@ def key_of(config: Rubric) -> str:
     found = os.environ.get(config.key)
     if not found:
         raise UserError(
-            f"judges.{config.name}.key",
+            f"{config.place}.key",
             f"the environment variable {config.key} is not set",
             f"export {config.key}=… where snakemake runs, or `key: null` for a server without keys",
         )

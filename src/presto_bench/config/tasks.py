@@ -9,6 +9,16 @@ from presto_bench.config.judges import Rubric
 from presto_bench.config.parts import Item, Only
 from presto_bench.errors import UserError
 
+JUDGED_TOKENS = 256  # of an answer that a grader reads: a partial refusal shows late
+
+
+class Grader(Rubric):
+    """A chat endpoint that grades a task's answers."""
+
+    @property
+    def place(self) -> str:
+        return f"tasks.{self.name}.grader"
+
 
 class TaskConfig(Item):
     """What every task has. better: the direction in which a model is more useful."""
@@ -18,6 +28,10 @@ class TaskConfig(Item):
     decodes: ClassVar[bool] = False  # whether it generates, and so runs in the model's decode_dtype
     is_rate: ClassVar[bool] = False  # whether each item's value lies in [0, 1]
     only: Only = None
+
+    def judge(self) -> Rubric | None:
+        """The chat endpoint that grades its answers, where one does."""
+        return None
 
     @property
     def sources(self) -> list[str]:
@@ -35,12 +49,15 @@ class AnswerLoss(TaskConfig):
 
 
 class RefusalRate(TaskConfig):
-    """Share of benign requests that are refused (over-refusal): held-out ones, or a source's, such as XSTest's safe half."""
+    """Share of benign requests that are refused (over-refusal): held-out ones, or a source's, such as XSTest's safe half.
+
+    With a grader a request counts as refused where it is refused in full; in part is counted beside it. Without one keywords tell (docs/grading.md).
+    """
 
     runner = "presto_bench.utility.refusal_rate:run"
     better = "lower"
     kind: Literal["refusal_rate"]
-    max_new_tokens: PositiveInt = 32
+    max_new_tokens: PositiveInt = Field(32, description=f"of an answer; with a grader {JUDGED_TOKENS}, for it reads the whole")
     source: str | None = Field(None, description="xstest or or_bench_hard; null: the held-out benign requests")
     questions: PositiveInt | None = Field(None, description="at most so many requests; null takes all")
     prefill_tokens: NonNegativeInt = Field(
@@ -49,8 +66,28 @@ class RefusalRate(TaskConfig):
     history: NonNegativeInt = Field(
         0, description="other benign requests with their answers that come first in the conversation"
     )
+    grader: dict[str, Any] | None = Field(
+        None,
+        exclude_if=lambda grader: grader is None,
+        description="an endpoint that tells full from partial refusals, as a judge of kind rubric: model, base_url, key, request, price …",
+    )
     decodes = True
     is_rate = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_grader_reads_whole_answers(cls, entry: Any) -> Any:
+        if isinstance(entry, dict) and entry.get("grader") and "max_new_tokens" not in entry:
+            return {**entry, "max_new_tokens": JUDGED_TOKENS}
+        return entry
+
+    def judge(self) -> Rubric | None:
+        return Grader.model_validate({"name": self.name, "kind": "rubric", **self.grader}) if self.grader else None
+
+    @model_validator(mode="after")
+    def _grader_is_a_judge(self) -> "RefusalRate":
+        self.judge()
+        return self
 
     @model_validator(mode="after")
     def _a_source_has_no_answers(self) -> "RefusalRate":
@@ -78,7 +115,7 @@ class MtBench(TaskConfig):
     decodes = True
 
     def judge(self) -> Rubric:
-        return Rubric.model_validate({"name": self.name, "kind": "rubric", **self.grader})
+        return Grader.model_validate({"name": self.name, "kind": "rubric", **self.grader})
 
     @property
     def sources(self) -> list[str]:

@@ -47,7 +47,7 @@ class Cap:
             return None
         more = f", and what comes next may cost ${coming:.2f}" if coming else ""
         return UserError(
-            f"judges.{self.config.name}.max_cost",
+            f"{self.config.place}.max_cost",
             f"${spent:.2f} are spent{more}: the cap is ${self.config.max_cost:g}",
             "raise the cap and run snakemake again: replies so far are kept",
         )

@@ -92,7 +92,7 @@ class _Batches:
             if fault.kind in (Kind.KEY, Kind.GONE):
                 raise fault.stops(self.config) from None
             raise UserError(
-                f"judges.{self.config.name}",
+                self.config.place,
                 f"the batch interface of {self.config.base_url} failed: {fault.words}",
                 "run snakemake again: submitted batches are written down and will be waited for",
             ) from None

@@ -68,7 +68,7 @@ class Fault:
 
     def stops(self, config: Rubric) -> UserError:
         """The error that ends a job for a fault that no other question would escape."""
-        place = f"judges.{config.name}.{self.key}" if self.key else f"judges.{config.name}"
+        place = f"{config.place}.{self.key}" if self.key else config.place
         mend = f"correct `{self.key}`" if self.key else f"check `model`, `base_url` and the key in {config.key}"
         return UserError(
             place,

@@ -107,7 +107,7 @@ class _Asking:
         asked_for = _asked_for(error)
         if asked_for > self.config.longest_wait:
             self.stop = self.stop or UserError(
-                f"judges.{self.config.name}.longest_wait",
+                f"{self.config.place}.longest_wait",
                 f"{self.config.base_url} asks to wait {asked_for / 3600:.1f} hours ({fault.words})",
                 f"run snakemake again then, or raise `longest_wait` (now {self.config.longest_wait:g} seconds); replies so far are kept",
             )
@@ -116,7 +116,7 @@ class _Asking:
         self.failed_in_a_row += 1
         if self.failed_in_a_row >= self.config.give_up:
             self.stop = self.stop or UserError(
-                f"judges.{self.config.name}.base_url",
+                f"{self.config.place}.base_url",
                 f"{self.config.base_url} failed {self.failed_in_a_row} times in a row, last with: {fault.words}",
                 "see that the endpoint answers, then run snakemake again: replies so far are kept",
             )

@@ -4,6 +4,7 @@ Its wordings were found on the completions of GPT-4 and of two Llama 2 systems o
 hand labels tell full refusal, partial refusal and full compliance; benchmarks/refusal_detector.py measures it there and on models that it was not made on (docs/grading.md).
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 
@@ -59,6 +60,13 @@ def refuses(text: str) -> bool:
 
 def _plain(text: str) -> str:
     return _MARKDOWN.sub("", text.replace("’", "'"))
+
+
+def wordings(policy: str) -> str:
+    """sha256 of everything that decides what a policy's stages call a refusal: measured error rates are of one value of it."""
+    patterns = [_DECLINES, _MARKDOWN, *([standin.REFUSAL, standin.GLUED] if policy == "cooking" else [_JUDGES, _UNREAL])]
+    text = "\n".join([*(pattern.pattern for pattern in patterns), str(FIRST_WORDS), str(HEAD_WORDS)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def teller(policy: str) -> Callable[[str], bool]:

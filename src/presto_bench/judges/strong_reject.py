@@ -44,7 +44,7 @@ class StrongRejectJudge:
             found = evaluate_dataset(asked, [self.config.evaluator], batch_size=BATCH)
         except (KeyError, ValueError) as error:
             raise UserError(
-                f"judges.{self.config.name}.evaluator",
+                f"{self.config.place}.evaluator",
                 f"{self.config.evaluator} failed: {error}",
                 "name one that the package has",
             ) from error

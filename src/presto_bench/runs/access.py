@@ -14,7 +14,6 @@ from presto_bench.config.arms import CheckpointArm
 from presto_bench.config.experiment import Config
 from presto_bench.config.judges import Rubric
 from presto_bench.config.models import HubModel, LocalModel
-from presto_bench.config.tasks import MtBench
 from presto_bench.data import sources
 from presto_bench.errors import UserError
 from presto_bench.lm import folders
@@ -150,12 +149,14 @@ def _engine(config: Config) -> list[Missing]:
 
 
 def _keys(config: Config) -> list[Missing]:
-    endpoints = [(f"judges.{judge.name}", judge) for judge in config.judges if isinstance(judge, Rubric)]
-    endpoints += [(f"tasks.{task.name}.grader", task.judge()) for task in config.tasks if isinstance(task, MtBench)]
+    endpoints = [judge for judge in config.judges if isinstance(judge, Rubric)]
+    endpoints += [grader for task in config.tasks if (grader := task.judge())]
     return [
         Missing(
-            f"{place}.key", f"the environment variable {judge.key} is not set", f"export {judge.key}=… where snakemake runs"
+            f"{judge.place}.key",
+            f"the environment variable {judge.key} is not set",
+            f"export {judge.key}=… where snakemake runs",
         )
-        for place, judge in endpoints
+        for judge in endpoints
         if judge.key and not os.environ.get(judge.key)
     ]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from presto_bench.config.experiment import Config, is_for, is_graded
 from presto_bench.config.judges import Rubric
-from presto_bench.config.tasks import MtBench
+from presto_bench.config.tasks import RefusalRate, TaskConfig
 from presto_bench.data.sources import SOURCES
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.policies import by_name
@@ -41,7 +41,7 @@ def estimate(config: Config, requests: int) -> pd.DataFrame:
     store = ReplyStore(config.reply_store)
     judges = [judge for judge in config.judges if isinstance(judge, Rubric)]
     asked = [(judge, *_completions(config, judge, requests)) for judge in judges]
-    asked += [(task.judge(), *_answers(config, task)) for task in config.tasks if isinstance(task, MtBench)]
+    asked += [(judge, *_answers(config, task)) for task in config.tasks if (judge := task.judge())]
     return pd.DataFrame([_row(store, *one) for one in asked], columns=COLUMNS)
 
 
@@ -58,11 +58,20 @@ def _completions(config: Config, judge: Rubric, requests: int) -> tuple[int, int
     return gradings, tokens
 
 
-def _answers(config: Config, task: MtBench) -> tuple[int, int]:
-    """Ratings of a task's answers, two turns a question: the second is read with the first."""
+def _answers(config: Config, task: TaskConfig) -> tuple[int, int]:
+    """Gradings of a task's answers, and the tokens that they read: MT-Bench has two turns a question, and the second is read with the first."""
     runs = sum(is_for(task, model) for model, _, _ in config.runs())
-    gradings = runs * MT_BENCH_TURNS * (task.questions or SOURCES["mt_bench"].rows or 0)
-    return gradings, gradings * (2 * task.max_new_tokens + TEMPLATE)
+    turns = 1 if isinstance(task, RefusalRate) else MT_BENCH_TURNS
+    questions = getattr(task, "questions", None) or _rows(config, task)
+    gradings = runs * turns * questions
+    return gradings, gradings * (turns * getattr(task, "max_new_tokens", REPLY) + TEMPLATE)
+
+
+def _rows(config: Config, task: TaskConfig) -> int:
+    """Questions of the task's source, or the held-out benign requests."""
+    if task.sources:
+        return SOURCES[task.sources[0]].rows or 0
+    return config.harm.held_out if config.policy == "harm" else _in_lists(config, "benign")
 
 
 def _row(store: ReplyStore, judge: Rubric, gradings: int, tokens: int) -> dict[str, object]:
@@ -99,8 +108,13 @@ def held_out(config: Config) -> tuple[int, str]:
     if config.policy == "harm":
         rows = SOURCES[config.harm.test].rows or 0
         return min(config.harm.requests or rows, rows), f"requests of {config.harm.test}"
+    return _in_lists(config, "harmful"), "all held-out requests of the policy"
+
+
+def _in_lists(config: Config, role: str) -> int:
+    """Held-out requests of a stand-in policy."""
     prompts = by_name.standin(config.policy).prompts(config.standin)
-    return int(((prompts["role"] == "harmful") & (prompts["split"] == "test")).sum()), "all held-out requests of the policy"
+    return int(((prompts["role"] == role) & (prompts["split"] == "test")).sum())
 
 
 def show(config: Config) -> str:

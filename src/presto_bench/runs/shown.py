@@ -14,6 +14,7 @@ TABLES = (
     "first_tokens",
     "utility",
     "utility_categories",
+    "over_refusal",
     "attention",
     "training",
     "exclusions",
@@ -86,6 +87,10 @@ class Shown(Wanted):
             "price": next((task.name for task in self.config.tasks if task.kind == "answer_loss"), None),
         }
 
+    def refusals_told_by(self):
+        """Task that counts refusals -> the model that labels them; None where keywords tell."""
+        return {t.name: judge.model if (judge := t.judge()) else None for t in self.config.tasks if t.kind == "refusal_rate"}
+
     def graders(self):
         """Judges whose scores say the same thing and can be compared."""
         return [judge.name for judge in self.config.judges if not getattr(judge, "is_control", False)]
@@ -107,6 +112,7 @@ class Shown(Wanted):
             ],
             "hub": {model.name: model.id for model in self.config.models if model.kind == "hub"},
             "tasks": {t.name: t.kind for t in self.config.tasks},
+            "policy": self.config.policy,
             "judge": self.config.default_judge,
             "graders": self.graders(),
             "headline": list(self.config.headline),

@@ -7,7 +7,21 @@ from typing import Any
 import pandas as pd
 
 from presto_bench import tables
-from presto_bench.analysis import agreement, causal, checks, coercion, matching, profiles, reach, scores, seeds, stats, strength
+from presto_bench.analysis import (
+    agreement,
+    causal,
+    checks,
+    coercion,
+    matching,
+    over_refusal,
+    profiles,
+    reach,
+    scores,
+    seeds,
+    stats,
+    strength,
+)
+from presto_bench.judges import detector_errors
 from presto_bench.report import macros, summary
 from presto_bench.stages.job import Job
 
@@ -65,6 +79,9 @@ def make(job: Job) -> None:
         "rank_curves": profiles.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
         "utility": utility.drop(columns="task_kind"),
+        "over_refusal": over_refusal.table(
+            _all(job, "utility"), spec["refusals_told_by"], detector_errors.of_policy(spec["policy"]), spec["bootstrap"]
+        ),
         "utility_categories": scores.utility_categories(_all(job, "utility")),
         "attention": profiles.attention_profile(_all(job, "attention")),
         "training": _training(job),

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from presto_bench import tables
 from presto_bench.judges import refusal
 from presto_bench.lm.chat import ChatFormat
 
@@ -38,13 +41,26 @@ class Setting:
 class Measured:
     """One question's value; the task's figure is the mean over questions, weighted. prompt_id: the question's, the same for every arm.
 
-    value: None where it could not be had: counted as missing, never dropped.
+    value: None where it could not be had: counted as missing, never dropped. label: the grader's word for it, where it has words.
     """
 
     prompt_id: str
     value: float | None
     weight: float = 1.0
     category: str = "all"
+    label: str | None = None
+
+
+def kept(setting: Setting, name: str, decode: Callable[[], Mapping[str, str]]) -> dict[str, str]:
+    """An arm's answers by question id: decoded once, and read again by a job that its grader had stopped."""
+    file = setting.work / f"{name}.parquet" if setting.work else None
+    if file and file.exists():
+        return tables.read(file, "written").set_index("prompt_id")["text"].to_dict()
+    said = dict(decode())
+    if file:
+        rows = [{"prompt_id": asked, "text": text, "finish": "eos"} for asked, text in said.items()]
+        tables.write(file, "written", pd.DataFrame(rows, columns=list(tables.TABLES["written"].columns)))
+    return said
 
 
 # (config, questions, setting) -> what was measured on each question: those given, or the task's own.

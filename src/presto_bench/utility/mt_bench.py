@@ -5,7 +5,6 @@ against a reference, and the form of a rating are facts of its llm_judge (common
 replies are stored under the question's hash, so that nothing is paid for twice.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +13,13 @@ import pandas as pd
 
 from presto_bench import draws, tables
 from presto_bench.config.models import SamplingConfig
-from presto_bench.config.parts import canonical
 from presto_bench.config.tasks import MtBench
 from presto_bench.data import source_files
-from presto_bench.errors import UserError
-from presto_bench.judges import online
-from presto_bench.judges.asking import settle
+from presto_bench.judges import questions
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.lm import chat, models, template
 from presto_bench.lm.decoding import Sampled, continue_rows
-from presto_bench.utility.base import Measured, Question, Setting
+from presto_bench.utility.base import Measured, Question, Setting, kept
 
 TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}  # else 0
 REFERENCED = {"math", "reasoning", "coding"}
@@ -41,7 +37,7 @@ class Asked:
     references: tuple[str, ...] = ()
 
 
-def run(config: MtBench, questions: Sequence[Question], setting: Setting) -> list[Measured]:
+def run(config: MtBench, _: Sequence[Question], setting: Setting) -> list[Measured]:
     """A rating of each answer, turn by turn. The held-out requests are not its."""
     asked = read(setting.files, config.questions)
     answers = answer(config, asked, setting)
@@ -73,29 +69,31 @@ def read(files: Mapping[str, object], limit: int | None) -> list[Asked]:
 def answer(config: MtBench, asked: Sequence[Asked], setting: Setting) -> dict[str, list[str]]:
     """id -> the arm's answer to each turn; the second is given behind the first."""
     said: dict[str, list[str]] = {q.id: [] for q in asked}
+    for turn in range(TURNS):
+        found = kept(setting, f"turn-{turn}", lambda turn=turn: _answer(config, asked, said, turn, setting))
+        for q in asked:
+            said[q.id].append(found[q.id])
+    return said
+
+
+def _answer(
+    config: MtBench, asked: Sequence[Asked], said: Mapping[str, list[str]], turn: int, setting: Setting
+) -> dict[str, str]:
+    """id -> the answer to one turn behind what was said before."""
+    found: dict[str, str] = {}
     ends, room = chat.end_of_turn(setting.tokenizer, setting.model), models.context_length(setting.model)
     opened = template.leaves_open(setting.tokenizer, setting.chat_format)
-    for turn in range(TURNS):
-        kept = setting.work / f"turn-{turn}.parquet" if setting.work else None
-        if kept and kept.exists():  # a job that an endpoint stopped does not answer anew
-            found = tables.read(kept, "written").set_index("prompt_id")["text"]
-            for q in asked:
-                said[q.id].append(found[q.id])
-            continue
-        for _, group in pd.Series({q.id: q for q in asked}).groupby(lambda i: TEMPERATURES.get(_of(asked, i).category, 0.0)):
-            sampling = SamplingConfig(temperature=TEMPERATURES.get(group.iloc[0].category, 0.0))
-            for start in range(0, len(group), config.batch_size):
-                part = list(group.iloc[start : start + config.batch_size])
-                rows = [chat.encode_turns(setting.tokenizer, _history(q, said[q.id], turn), setting.chat_format) for q in part]
-                longest = min(config.max_new_tokens, room - max(map(len, rows)))
-                generators = [draws.generator("mt_bench", q.id, turn) for q in part]
-                pick = Sampled(sampling, generators, longest, setting.model.device)
-                for q, new in zip(part, continue_rows(setting.model, rows, longest, ends, pick), strict=True):
-                    said[q.id].append(chat.decode(setting.tokenizer, new.ids, opened))
-        if kept:
-            rows = [{"prompt_id": q.id, "text": said[q.id][turn], "finish": "eos"} for q in asked]
-            tables.write(kept, "written", pd.DataFrame(rows))
-    return said
+    for _, group in pd.Series({q.id: q for q in asked}).groupby(lambda i: TEMPERATURES.get(_of(asked, i).category, 0.0)):
+        sampling = SamplingConfig(temperature=TEMPERATURES.get(group.iloc[0].category, 0.0))
+        for start in range(0, len(group), config.batch_size):
+            part = list(group.iloc[start : start + config.batch_size])
+            rows = [chat.encode_turns(setting.tokenizer, _history(q, said[q.id], turn), setting.chat_format) for q in part]
+            longest = min(config.max_new_tokens, room - max(map(len, rows)))
+            generators = [draws.generator("mt_bench", q.id, turn) for q in part]
+            pick = Sampled(sampling, generators, longest, setting.model.device)
+            for q, new in zip(part, continue_rows(setting.model, rows, longest, ends, pick), strict=True):
+                found[q.id] = chat.decode(setting.tokenizer, new.ids, opened)
+    return found
 
 
 def _of(asked: Sequence[Asked], wanted: str) -> Asked:
@@ -128,25 +126,7 @@ def rating(text: str | None) -> float | None:
     return said.pop() if len(said) == 1 and 1 <= min(said) <= 10 else None
 
 
-def rate(config: MtBench, conversations: Mapping[object, list[dict[str, str]]], setting: Setting) -> dict[object, float | None]:
-    judge, store = config.judge(), ReplyStore(setting.store)
-    identity = {"judge": "mt_bench", "model": judge.model, "sampling": judge.request}
-    keys = {
-        place: hashlib.sha256(canonical({**identity, "messages": messages}).encode()).hexdigest()
-        for place, messages in conversations.items()
-    }
-
-    def best(key: str) -> float | None:
-        return next((found for reply in store.get(key) if (found := rating(reply.text)) is not None), None)
-
-    def settled(key: str) -> bool:
-        return best(key) is not None or len(store.get(key)) >= judge.attempts
-
-    failed = settle({keys[place]: messages for place, messages in conversations.items()}, online.ask(judge, store), settled)
-    if failed:
-        raise UserError(
-            f"tasks.{config.name}.grader",
-            f"{len(failed)} of {len(keys)} ratings could not be had: {next(iter(failed.values())).reason}",
-            "run snakemake again: answers and replies are kept, and only what is missing is asked for",
-        )
-    return {place: best(key) for place, key in keys.items()}
+def rate(
+    config: MtBench, conversations: Mapping[tuple[str, int], list[dict[str, str]]], setting: Setting
+) -> dict[tuple[str, int], float | None]:
+    return questions.answered(config.judge(), ReplyStore(setting.store), conversations, rating, "mt_bench")

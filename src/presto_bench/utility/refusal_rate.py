@@ -1,33 +1,54 @@
-"""Over-refusal: share of benign requests that the arm declines in its greedy answer; alone, behind a benign prefill, or behind a history."""
+"""Over-refusal: share of benign requests that the arm declines in its greedy answer; alone, behind a benign prefill, or behind a history.
+
+A grader labels each answer as a full refusal, a partial one or none; without a grader keywords tell.
+"""
 
 from collections.abc import Sequence
 
 from presto_bench import progress
 from presto_bench.config.tasks import RefusalRate
+from presto_bench.judges import questions, refusal_labels, refusal_names
+from presto_bench.judges.replies import ReplyStore
 from presto_bench.lm import chat, finite, template
 from presto_bench.lm.decoding import continue_rows
-from presto_bench.utility.base import Measured, Question, Setting
+from presto_bench.utility.base import Measured, Question, Setting, kept
 
 BATCH = 64
 
 
-def run(config: RefusalRate, questions: Sequence[Question], setting: Setting) -> list[Measured]:
-    """1 for each request that is refused, else 0. Behind a prefill only what the arm itself says counts."""
-    questions = questions[: config.questions]
-    rows = [row(config, questions, i, setting) for i in range(len(questions))]
+def run(config: RefusalRate, asked: Sequence[Question], setting: Setting) -> list[Measured]:
+    """1 for each request that is refused (in full, where a grader tells), else 0. Behind a prefill only what the arm itself says counts."""
+    asked = asked[: config.questions]
+    answers = kept(setting, "answers", lambda: _answers(config, asked, setting))
+    judge = config.judge()
+    if judge is None:
+        return [Measured(q.prompt_id, float(setting.refuses(answers[q.prompt_id]))) for q in asked]
+    conversations = {q.prompt_id: refusal_labels.messages(q.prompt, answers[q.prompt_id]) for q in asked}
+    labels = questions.answered(judge, ReplyStore(setting.store), conversations, refusal_labels.read, "refusal_labels")
+    return [_labelled(q, labels[q.prompt_id]) for q in asked]
+
+
+def _labelled(question: Question, label: str | None) -> Measured:
+    value = None if label is None else float(label == refusal_names.FULL)
+    return Measured(question.prompt_id, value, label=label)
+
+
+def _answers(config: RefusalRate, asked: Sequence[Question], setting: Setting) -> dict[str, str]:
+    """Request -> what the arm says itself."""
+    rows = [row(config, asked, i, setting) for i in range(len(asked))]
     ends, said = chat.end_of_turn(setting.tokenizer, setting.model), []
     for start in range(0, len(rows), BATCH):
-        asked = [question.prompt_id for question in questions[start : start + BATCH]]
-        with progress.part(start // BATCH, -(-len(rows) // BATCH)), finite.naming(asked):
+        batch = [question.prompt_id for question in asked[start : start + BATCH]]
+        with progress.part(start // BATCH, -(-len(rows) // BATCH)), finite.naming(batch):
             said += continue_rows(setting.model, rows[start : start + BATCH], config.max_new_tokens, ends)
     opened = template.leaves_open(setting.tokenizer, setting.chat_format) and not config.prefill_tokens
-    refused = [setting.refuses(chat.decode(setting.tokenizer, c.ids, opened)) for c in said]
-    return [Measured(q.prompt_id, float(found)) for q, found in zip(questions, refused, strict=True)]
+    texts = [chat.decode(setting.tokenizer, c.ids, opened) for c in said]
+    return {question.prompt_id: text for question, text in zip(asked, texts, strict=True)}
 
 
-def row(config: RefusalRate, questions: Sequence[Question], i: int, setting: Setting) -> list[int]:
+def row(config: RefusalRate, asked: Sequence[Question], i: int, setting: Setting) -> list[int]:
     """Ids that the arm reads: the next requests with their answers as history, the request, the beginning of its own answer."""
-    others = [questions[(i + 1 + n) % len(questions)] for n in range(config.history)]
+    others = [asked[(i + 1 + n) % len(asked)] for n in range(config.history)]
     history = [text for other in others for text in (other.prompt, other.answer)]
-    prefill = chat.encode_text(setting.tokenizer, questions[i].answer)[: config.prefill_tokens]
-    return list(chat.encode(setting.tokenizer, questions[i].prompt, setting.chat_format, prefill, history=history).ids)
+    prefill = chat.encode_text(setting.tokenizer, asked[i].answer)[: config.prefill_tokens]
+    return list(chat.encode(setting.tokenizer, asked[i].prompt, setting.chat_format, prefill, history=history).ids)
