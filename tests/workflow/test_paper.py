@@ -97,6 +97,15 @@ def test_every_arm_and_attack_is_measured_where_the_config_wants_it(paper):
     assert "guided" in scores["llama2"]["da"] and "guided" not in scores["qwen3"]["da"]
 
 
+def test_over_refusal_is_labelled_by_a_grader_or_told_by_keywords_with_their_errors(paper):
+    table = pd.read_csv(results(paper) / "tables/over_refusal.csv").set_index("task")
+    labelled, told = table.loc["xstest"], table.loc["overrefusal"]
+    assert (labelled["told_by"] == "local").all() and (labelled["missing"] == 0).all() and labelled["corrected"].isna().all()
+    assert (labelled["full"] == labelled["rate"]).all() and (labelled["full"] + labelled["partial"]).between(0, 1).all()
+    assert (told["told_by"] == "keywords").all() and told["partial"].isna().all()
+    assert told["recall"].between(0.6, 0.7).all() and (told["corrected_low"] <= told["corrected_high"]).all()
+
+
 def test_mt_bench_rates_both_turns_through_the_same_endpoint(paper):
     """Where the grader is reached is no part of the result, and reaches the job all the same."""
     utility = pd.read_csv(results(paper) / "tables/utility.csv").set_index(["task", "arm"])
