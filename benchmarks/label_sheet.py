@@ -26,7 +26,7 @@ def draw(run: Path, folder: Path, n: int) -> None:
     files = sorted(run.glob("attacks/dev_*/*/*/seed*.parquet"))
     if not files:
         raise UserError(
-            run, "it has no attacks on dev requests", "run: snakemake --configfile config/experiments/labelling.yaml attack"
+            run, "it has no attacks on dev requests", "run: snakemake attack --configfile config/experiments/labelling.yaml"
         )
     frame = pd.concat([tables.read(path, "completions") for path in files], ignore_index=True)
     frame = frame.merge(tables.read(run / "data/prompts.parquet", "prompts"), on="prompt_id")
