@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-SWALLOWED = re.compile(r"snakemake[^`\n]*--configfile\s+\S+\s+(?!-)(\w+)")
+SWALLOWED = re.compile(r"snakemake[^`\n]*--configfile\s+[^\s`]+[ \t]+(\w+)")
 
 
 def documents(root):
