@@ -35,6 +35,7 @@ JUDGES = {
     "rubric": "presto_bench.config.judges:Rubric",
     "local_rubric": "presto_bench.config.judges:LocalRubric",
     "strong_reject": "presto_bench.config.judges:StrongReject",
+    "judgezoo": "presto_bench.config.judges:JudgeZoo",
 }
 TASKS = {
     "answer_loss": "presto_bench.config.tasks:AnswerLoss",

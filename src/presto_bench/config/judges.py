@@ -207,6 +207,48 @@ class StrongReject(JudgeConfig):
         return self
 
 
+# judgezoo's classifiers that run on this machine; its others prompt a chat model, which is OpenAI's or Anthropic's unless told otherwise.
+ZOO_CLASSIFIERS = {"aegis_guard", "harmbench", "jail_judge", "llama_guard_3", "llama_guard_4", "strong_reject"}
+ZOO_REFUSED = {
+    "md_judge": "it runs code that comes with its weights (trust_remote_code)",
+    "xstest": "it labels refusals and scores no harm: `grader` of a refusal_rate task has the same labels",
+}
+
+
+class JudgeZoo(JudgeConfig):
+    """A judge of the judgezoo package, an optional extra, by its name there."""
+
+    runner = "presto_bench.judges.judgezoo:load"
+    kind: Literal["judgezoo"]
+    judge: str = Field(description="strong_reject, harmbench, llama_guard_3, jail_judge, aegis_guard, pair, …")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="of the judge: use_local_model, local_foundation_model, remote_foundation_model, …"
+    )
+    allow_host: str | None = Field(
+        None, description="a judge that prompts a remote model sends text there: api.openai.com or api.anthropic.com opts in"
+    )
+
+    @property
+    def host(self) -> str | None:
+        """Where completions would go; None where they stay on this machine."""
+        asked = self.arguments.get("base_judge", "strong_reject") if self.judge == "best_of_n" else self.judge
+        if asked in ZOO_CLASSIFIERS or self.arguments.get("use_local_model"):
+            return None
+        return "api.anthropic.com" if "claude" in str(self.arguments.get("remote_foundation_model")) else "api.openai.com"
+
+    @model_validator(mode="after")
+    def _usable(self) -> "JudgeZoo":
+        if self.judge in ZOO_REFUSED:
+            raise ValueError(f"{self.judge} is not used: {ZOO_REFUSED[self.judge]}")
+        if importlib.util.find_spec("judgezoo") is None:
+            raise UserError(self.place, "the package judgezoo is not installed", "pip install 'presto-bench[judgezoo]'")
+        if self.host is not None and self.allow_host != self.host:
+            raise ValueError(
+                f"{self.judge} sends completions to {self.host}: opt in with `allow_host: {self.host}`, or `arguments: {{use_local_model: true, local_foundation_model: …}}`"
+            )
+        return self
+
+
 def key_of(config: Rubric) -> str:
     """The endpoint's key; it is read here, at the last moment, and stands nowhere else."""
     if config.key is None:
