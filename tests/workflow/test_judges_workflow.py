@@ -1,5 +1,7 @@
 """A second judge by one config entry, through the real workflow: what reruns, what stays secret, what can be shared."""
 
+import importlib
+import json
 import shutil
 import stat
 import tarfile
@@ -9,6 +11,7 @@ import pytest
 
 from endpoint import Endpoint
 from presto_bench import cli, tables
+from presto_bench.stages import figure
 from project import edit, moved
 
 KEY = "sk-canary-4711"
@@ -136,6 +139,48 @@ def test_a_bundle_rebuilds_every_figure_and_holds_no_text_and_no_known_id(regrad
     assert cli.main(["figures", str(bundle), "--out", str(tmp_path / "figures")]) == 0
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert drawn == {path.name for path in (project.path / "results/tiny/figures").iterdir()}
+
+
+ODD = {"base": "1", "da": "null", "direct": "nan", "prefilling": "1e5", "standin": "true"}  # all are legal names
+
+
+def test_a_name_that_reads_as_a_number_or_as_nothing_vanishes_from_no_figure(regraded, tmp_path):
+    project, _, _, _ = regraded
+    project.run("bundle")
+    with tarfile.open(project.path / "results/tiny/bundle.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for path in (tmp_path / "bundle/tables").glob("*.csv"):
+        tables.read_csv(path).replace(ODD).to_csv(renamed / path.name, index=False)
+    spec = json.loads((tmp_path / "bundle/figures.json").read_text())
+    needs, odd = spec.pop("needs"), _renamed(spec)
+    for figure_name, wanted in needs.items():
+        module = importlib.import_module(f"presto_bench.report.figures.{figure_name}")
+        as_it_is, with_odd_names = (
+            _marks(module.draw(figure.read({name: folder / f"{name}.csv" for name in wanted}, names)))
+            for folder, names in ((tmp_path / "bundle/tables", spec), (renamed, odd))
+        )
+        assert as_it_is == with_odd_names, figure_name
+    assert "da" not in odd["arms"]["tiny"] and "null" in odd["arms"]["tiny"]
+
+
+def _renamed(spec):
+    if isinstance(spec, dict):
+        return {ODD.get(name, name): _renamed(value) for name, value in spec.items()}
+    return [_renamed(one) for one in spec] if isinstance(spec, list) else ODD.get(spec, spec)
+
+
+def _marks(drawn):
+    """How much each panel shows: lines with points, bars, collections, and named entries of its legend."""
+    found = []
+    for axis in drawn.axes:
+        named = axis.get_legend_handles_labels()[1]
+        lines = sum(len(line.get_xdata()) for line in axis.lines)
+        found.append(
+            (lines, len(axis.patches), sum(len(c.get_paths()) for c in axis.collections), len(named), len(axis.get_xticks()))
+        )
+    return found
 
 
 def test_purge_deletes_what_models_said_and_keeps_scores_and_figures(regraded):

@@ -18,7 +18,14 @@ def make(job: Job) -> None:
 def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: Path, png: Path) -> None:
     """One figure from the CSV tables it needs. spec: the experiment's names, as rules/wanted.smk's shown() gives them."""
     module = importlib.import_module(f"presto_bench.report.figures.{figure}")
-    data = Data(
+    data = read(tables, spec)
+    with style.house():
+        style.save(module.draw(data), pdf, png)
+
+
+def read(tables: Mapping[str, Path], spec: Mapping[str, Any]) -> Data:
+    """What a figure is drawn from."""
+    return Data(
         tables={name: read_csv(path) for name, path in tables.items()},
         models=list(spec["arms"]),
         arms=spec["arms"],
@@ -33,5 +40,3 @@ def draw(figure: str, tables: Mapping[str, Path], spec: Mapping[str, Any], pdf: 
         entropy_sweep=spec.get("entropy_sweep", {}),
         methods=spec.get("methods", {}),
     )
-    with style.house():
-        style.save(module.draw(data), pdf, png)
