@@ -54,7 +54,7 @@ class Specs:
             "model": self.model_spec(model, "chat", "sampling"),
             "arm": self.arm_spec(strength.arm, without=HOW | {"name", "lr"}),
             "standin": self.config.standin.model_dump(
-                mode="json", exclude={"alignment": HOW | RUN_ONLY, "teaching": HOW | RUN_ONLY}
+                mode="json", exclude={"alignment": HOW | RUN_ONLY, "teaching": HOW | RUN_ONLY, "arm_labels": True}
             ),
             "asked": strength.model_dump(mode="json", include={"depths", "samples", "max_new_tokens"}),
         }
