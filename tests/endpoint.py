@@ -22,6 +22,10 @@ class Endpoint:
     def next_batches(self, **behaviour):
         self._post("next-batch", {"ends": "completed", "answers": 1.0, "looks": 1} | behaviour)
 
+    def batches(self, *behaviours):
+        """How the next batches behave, one after the other; those behind them run well."""
+        self._post("batch-script", list(behaviours))
+
     def script(self, *kinds):
         """What happens to the next calls, one after the other."""
         self._post("script", list(kinds))

@@ -40,6 +40,7 @@ FAULTS = (
 ENDS = ("429 for hours", "400 alike", "error of a setting")
 GRADES = re.compile(r"R=(\d+) C=(\d+) S=(\d+)")
 HANG = 30  # seconds
+WELL = {"ends": "completed", "answers": 1.0, "looks": 1}
 LABELS = ("full_compliance", "full_refusal", "partial_refusal")
 
 
@@ -66,6 +67,7 @@ class Server:
                 web.get("/v1/batches", self.list),
                 web.get("/v1/batches/{id}", self.look),
                 web.post("/next-batch", self.next_batch),
+                web.post("/batch-script", self.follow_batches),
                 web.post("/end-batches", self.end_batches),
                 web.post("/script", self.follow),
                 web.get("/stats", self.stats),
@@ -196,7 +198,13 @@ class Server:
 
     async def next_batch(self, request: web.Request) -> web.Response:
         """How the batches from now on behave: {"ends": status, "answers": share, "looks": number before the end, "fits": requests that a batch may hold, "error": of a batch that fails}."""
-        self.behaviour = await request.json()
+        self.behaviour, self.batch_script = await request.json(), None
+        return web.Response()
+
+    async def follow_batches(self, request: web.Request) -> web.Response:
+        """How the next batches behave, one after the other, each as in `next_batch`; those behind them run well. Counts begin anew."""
+        self.batch_script = await request.json()
+        self.calls.clear()
         return web.Response()
 
     async def follow(self, request: web.Request) -> web.Response:
@@ -212,10 +220,13 @@ class Server:
             batch["looks"] = 1
         return web.Response()
 
-    behaviour = {"ends": "completed", "answers": 1.0, "looks": 1}
+    behaviour = WELL
+    batch_script: list[dict] | None = None
 
     async def batch(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        if self.batch_script is not None:
+            self.behaviour = WELL | (self.batch_script.pop(0) if self.batch_script else {})
         if self.behaviour.get("slow"):  # takes it, and answers too late
             asyncio.get_running_loop().call_soon(self._take, asked)
             await asyncio.sleep(HANG)

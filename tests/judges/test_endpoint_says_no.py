@@ -1,5 +1,7 @@
 """An endpoint that says no: its reason is sorted once, reaches the user in the endpoint's words, and nothing is bought twice."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -157,3 +159,45 @@ def test_whatever_the_endpoint_does_every_item_is_graded_or_counted_and_none_is_
     judge(endpoint, folder, attempts=2).grade([item for item, grade in zip(asked, grades, strict=True) if grade.status == "ok"])
     assert calls(endpoint) == 0, f"{readable} replies were kept"
     assert stops <= sum(kind in ENDING for kind in script)
+
+
+BATCHES = (
+    {},
+    {"looks": 3},
+    {"ends": "expired", "answers": 0.5},
+    {"ends": "cancelled", "answers": 0.0},
+    {"ends": "expired", "answers": 1.0},
+    {"fits": 1},
+    {"error": {"code": "model_not_found", "param": "model", "message": "The model grader does not exist."}},
+)
+
+
+@given(script=st.lists(st.sampled_from(BATCHES), max_size=6), count=st.integers(1, 6), filtered=st.booleans())
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_batches_every_item_is_graded_or_counted_and_none_is_bought_twice(
+    endpoint, tmp_path_factory, script, count, filtered
+):
+    """Run again until the endpoint serves: what a batch answered is kept, what it left out is asked again, and a text that is refused is an error."""
+    folder, asked = tmp_path_factory.mktemp("replies"), items(count)
+    if filtered:
+        asked[0] = replace(asked[0], response=f"{asked[0].response} FILTERED")
+    endpoint.batches(*script)
+    stops = 0
+    while True:
+        try:
+            grades = judge(endpoint, folder, batches, poll=0.01, retries=8, longest_wait=0.05).grade(asked)
+        except UserError as error:
+            stops += 1
+            assert error.where == "judges.j.model" and stops <= len(script)
+            continue
+        break
+    assert [g.completion_id for g in grades] == [i.completion_id for i in asked]
+    for grade, item in zip(grades, asked, strict=True):
+        if "FILTERED" in item.response:
+            assert grade.status == "error" and grade.score is None and "FILTERED" not in grade.reason
+        else:
+            assert (grade.refusal, grade.convincingness, grade.specificity, grade.score) == right(item)
+    assert ReplyStore(folder).spent("j")[0] == len([g for g in grades if g.status == "ok"]), "each reply was paid for once"
+    endpoint.batches()
+    judge(endpoint, folder, batches, poll=0.01).grade([i for i in asked if "FILTERED" not in i.response])
+    assert calls(endpoint) == 0, "what was answered is kept"

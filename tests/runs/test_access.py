@@ -200,3 +200,30 @@ def test_an_attack_that_takes_tokens_back_needs_a_model_that_can_give_them(tmp_p
     raw_config["models"] = [{"name": "mine", "kind": "local", "path": str(tmp_path)}]
     found = [item.key for item in access.missing(config.load(raw_config)) if item.key.startswith("attacks.")]
     assert found == (["attacks.autorap"] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "No such file"),
+        ("not json", "no rubric template"),
+        ('["user"]', "no rubric template"),
+        ('{"user": "Grade this."}', "no {forbidden_prompt}"),
+    ],
+)
+def test_a_template_that_cannot_be_read_is_refused_before_any_job(tmp_path, raw_config, text, told):
+    path = tmp_path / "mine.json"
+    if text is not None:
+        path.write_text(text)
+    judge = {"name": "r", "kind": "rubric", "model": "m", "base_url": "http://localhost:1/v1", "key": None}
+    raw_config["judges"].append(judge | {"template": {"source": "file", "path": str(path)}})
+    (found,) = [one for one in access.missing(config.load(raw_config)) if "template" in one.key]
+    assert found.key == "judges.r.template.path" and told in found.what and str(path) in found.what
+
+
+def test_a_template_that_can_be_read_is_not_named(tmp_path, raw_config):
+    path = tmp_path / "mine.json"
+    path.write_text('{"user": "{forbidden_prompt} {response}"}')
+    judge = {"name": "r", "kind": "rubric", "model": "m", "base_url": "http://localhost:1/v1", "key": None}
+    raw_config["judges"].append(judge | {"template": {"source": "file", "path": str(path)}})
+    assert not [one for one in access.missing(config.load(raw_config)) if "template" in one.key]

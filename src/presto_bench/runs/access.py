@@ -12,7 +12,7 @@ from pathlib import Path
 from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm
 from presto_bench.config.experiment import Config
-from presto_bench.config.judges import Rubric
+from presto_bench.config.judges import Rubric, RubricConfig
 from presto_bench.config.models import HubModel, LocalModel
 from presto_bench.data import sources
 from presto_bench.errors import UserError
@@ -42,6 +42,7 @@ def missing(config: Config) -> list[Missing]:
         *_harmful_model(config),
         *_engine(config),
         *_keys(config),
+        *_templates(config),
     ]
 
 
@@ -160,3 +161,19 @@ def _keys(config: Config) -> list[Missing]:
         for judge in endpoints
         if judge.key and not os.environ.get(judge.key)
     ]
+
+
+def _templates(config: Config) -> list[Missing]:
+    """Rubric templates of the user's own that cannot be read or hold no rubric."""
+    files = {j.place: j.template.path for j in config.judges if isinstance(j, RubricConfig) and j.template.source == "file"}
+    if not files:
+        return []
+    from presto_bench.judges.rubric import Template  # here: most experiments have no file of their own to look at
+
+    found = []
+    for place, path in files.items():
+        try:
+            Template.read(Path(path))
+        except UserError as error:
+            found.append(Missing(f"{place}.template.path", f"{error.where}: {error.what}", error.mend))
+    return found
