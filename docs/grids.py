@@ -106,7 +106,7 @@ def ranks(summary: dict, model: str) -> list[str]:
         "recipe in top 20",
         "recipe, median rank",
         "recipe reach@20",
-        "PFA distance (KL)",
+        "first-token shift (KL)",
         "benign text in top 20",
     ]
     rows = []
@@ -118,7 +118,7 @@ def ranks(summary: dict, model: str) -> list[str]:
                 f"{own['in_top20']:.1%}",
                 f"{own['median_rank']:.0f}",
                 f"{own['reach20']:.1%}",
-                f"{own['pfa_kl']:.2f}",
+                f"{own['kl_first']:.2f}",
                 f"{benign['in_top20']:.1%}",
             ]
         )

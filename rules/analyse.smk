@@ -138,6 +138,9 @@ rule tables:
         bits_curves=f"{RESULTS}/tables/bits_curves.csv",
         rank_curves=f"{RESULTS}/tables/rank_curves.csv",
         first=report(f"{RESULTS}/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
+        push_forward=report(
+            f"{RESULTS}/tables/push_forward.csv", caption="../workflow/report/push_forward.rst", category="4 Ranks"
+        ),
         attention_table=f"{RESULTS}/tables/attention.csv",
         training=f"{RESULTS}/tables/training.csv",
         helpers=report(f"{RESULTS}/tables/helpers.csv", caption="../workflow/report/helpers.rst", category="1 Checks"),

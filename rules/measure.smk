@@ -65,6 +65,7 @@ rule ranks:
     input:
         unpack(lambda w: {} if STANDIN else {"triples": f"{RESULTS}/data/{w.model}/triples/given.parquet"}),
         model=EXPERIMENT.model_folder,
+        base=EXPERIMENT.base,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         lists=POLICY_LISTS,

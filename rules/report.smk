@@ -35,6 +35,7 @@ rule front_page:
         bits=f"{RESULTS}/tables/bits.csv",
         reach=f"{RESULTS}/tables/reach.csv",
         composition=f"{RESULTS}/tables/composition.csv",
+        push_forward=f"{RESULTS}/tables/push_forward.csv",
         manifests=EXPERIMENT.manifests(),
     output:
         front=f"{RESULTS}/front.rst",

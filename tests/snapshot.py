@@ -12,9 +12,10 @@ import pandas as pd
 # table: (columns that name a row, columns that are compared)
 TABLES = {
     "scores": (["arm", "attack", "variant", "judge"], ["mean", "refused", "n", "missing"]),
-    "ranks": (["arm", "role"], ["in_top20", "median_rank", "reach20", "pfa_kl", "overlap20", "refusal_mass"]),
+    "ranks": (["arm", "role"], ["in_top20", "median_rank", "reach20", "kl_first", "overlap20", "refusal_mass"]),
     "bits": (["arm", "what"], ["value", "n"]),
     "first_tokens": (["arm", "place"], ["openers_in_top20", "refusal_mass"]),
+    "push_forward": (["arm", "weights"], ["value", "bare"]),
     "attention": (["arm", "layer", "head"], ["mass"]),
     "training": (["arm", "step"], ["cross_entropy", "presto", "gradient_norm"]),
     "targets": (["refusals"], ["distinct", "text_bits", "opening_bits"]),

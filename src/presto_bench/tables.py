@@ -102,7 +102,18 @@ TABLES: dict[str, Table] = {
         private=True,
     ),
     "first_tokens": Table(
-        {**_RUN, "prompt_id": S, "place": S, "openers_in_top20": F, "refusal_mass": F}, ("prompt_id", "place")
+        {
+            **_RUN,
+            "prompt_id": S,
+            "place": S,
+            "openers_in_top20": F,
+            "refusal_mass": F,
+            "spearman": F,
+            "spearman_square": F,
+            "spearman_uniform": F,
+        },
+        ("prompt_id", "place"),
+        frozenset({"spearman", "spearman_square", "spearman_uniform"}),
     ),
     "composition": Table(_COMPOSITION, ("prompt_id", "depth", "rank"), private=True),
     "candidates": Table({**_COMPOSITION, "attack": S, "said": F}, ("prompt_id", "depth", "rank"), private=True),

@@ -30,6 +30,24 @@ def test_refusals_that_are_all_equally_frequent_have_the_logarithm_of_their_numb
     assert (found["text_bits"], found["opening_bits"]) == (pytest.approx(2), pytest.approx(1.5))
 
 
+def test_pushed_ranks_have_a_line_a_weighting_with_the_bare_prompts_beside_it():
+    """Two requests: 0.2 and 0.4 behind the prefill, 0.9 on the bare prompt; a decoder without likelihoods has none, and no line."""
+    rows = [
+        ("m", arm, 0, p, place, value)
+        for arm in ("da", "cut")
+        for p, after in (("p", 0.2), ("q", 0.4))
+        for place, value in (("first", 0.9), ("after_prefill", after))
+    ]
+    table = pd.DataFrame(rows, columns=["model", "arm", "seed", "prompt_id", "place", "spearman"])
+    table["spearman"] = table["spearman"].where(table["arm"] == "da")
+    table = table.assign(spearman_square=table["spearman"] / 2, spearman_uniform=table["spearman"])
+    found = profiles.push_forward(table, 300).set_index(["arm", "weights"])
+    assert found.index.tolist() == [("da", "inverse rank"), ("da", "inverse rank squared"), ("da", "equal")]
+    assert found["value"].tolist() == pytest.approx([0.3, 0.15, 0.3])
+    assert found["bare"].tolist() == pytest.approx([0.9, 0.45, 0.9])
+    assert (found["n"] == 2).all() and (found["low"] < found["value"]).all() and (found["high"] > found["value"]).all()
+
+
 def composed(kinds):
     """kinds: request -> the kind of each token of its top 20, of one place each."""
     rows = [("m", "da", 0, p, 3, rank, kind) for p, own in kinds.items() for rank, kind in enumerate(own, 1)]

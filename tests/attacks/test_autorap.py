@@ -70,7 +70,7 @@ class Uncached(test_search.World):
         return harm > safe
 
 
-@pytest.mark.parametrize("mode", ["reference", "strict"])
+@pytest.mark.parametrize("mode", ["paper", "reference", "strict"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batched_and_cached_is_the_naive_definition(family, mode, tmp_path, monkeypatch):
     setting = setting_of(family, tmp_path / "helper")
@@ -84,6 +84,9 @@ def test_batched_and_cached_is_the_naive_definition(family, mode, tmp_path, monk
         if mode == "reference":
             picked, steps, back, lost = test_search.naive_reference(world, prefill, STEPS)
             assert completion.finish == ("exhausted" if lost else "length")
+        elif mode == "paper":
+            picked, steps, back = test_search.naive_paper(world, prefill, STEPS)
+            assert completion.finish == ("length" if picked else "exhausted")
         else:
             picked, finish, steps, back = test_search.naive_strict(world, prefill, STEPS, setting.end_ids)
             assert completion.finish == finish

@@ -1,6 +1,7 @@
 """AutoRAP's searches do what the definition says, step by step (docs/attacks.md)."""
 
 import hashlib
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -74,6 +75,26 @@ def naive_reference(world, prefill, steps):
     return tuple(ids[len(prefill) :]), steps, backtracks, 0
 
 
+def naive_paper(world, prefill, steps):
+    """Algorithm 1 of the paper, line by line: x_pre, x_sel, u_p, H. -> (x_sel, interactions used, backtracks)"""
+    selected, taken_back, backtracks = [], None, 0
+    for step in range(1, steps + 1):
+        response = [*prefill, *selected]
+        harmful = [u for u in world.rank(response) if world.harmful(response, u)]
+        if taken_back is not None:
+            harmful, taken_back = harmful[harmful.index(taken_back) + 1 :], None
+        while harmful and text(harmful[0]) == text(response[-1]) == text(response[-2]):
+            harmful = harmful[1:]
+        if harmful:
+            selected.append(harmful[0])
+        else:
+            taken_back, selected = response[-1], selected[:-1]
+            backtracks += 1
+        if not selected:
+            return (), step, backtracks
+    return tuple(selected), steps, backtracks
+
+
 def naive_strict(world, prefill, steps, ends=frozenset({END})):
     """Depth-first, in rank order; every candidate labelled at every step. -> (ids, finish, steps, backtracks)"""
     ids, tried, backtracks = list(prefill), {}, 0
@@ -108,18 +129,29 @@ def test_reference_is_the_definition(world, prefill, steps):
 
 @given(worlds, prefills, st.integers(1, 40))
 @settings(max_examples=300)
+def test_paper_is_algorithm_1(world, prefill, steps):
+    found = world.run(search.paper(prefill, steps, text))
+    assert (found.picked, found.steps, found.backtracks) == naive_paper(world, prefill, steps)
+    assert found.finish == ("length" if found.picked else "exhausted")
+    assert found.lost == 0  # unlike the public code it never touches the prefill
+
+
+@given(worlds, prefills, st.integers(1, 40))
+@settings(max_examples=300)
 def test_strict_is_the_definition(world, prefill, steps):
     found = world.run(search.strict(prefill, steps, text, {END}))
     assert (found.picked, found.finish, found.steps, found.backtracks) == naive_strict(world, prefill, steps)
     assert found.lost == 0
 
 
-@pytest.mark.parametrize("mode", ["reference", "strict"])
+@pytest.mark.parametrize("mode", ["paper", "reference", "strict"])
 @given(worlds, prefills)
 @settings(max_examples=60)
 def test_nothing_is_asked_twice_while_it_stands(mode, world, prefill):
     """Coming back to a position costs no forward pass; a position that was left for another is asked anew."""
-    made = search.reference(prefill, 30, text) if mode == "reference" else search.strict(prefill, 30, text, {END})
+    made = {"paper": search.paper, "reference": search.reference}.get(mode, partial(search.strict, ends={END}))(
+        prefill, 30, text
+    )
     found = world.run(made)
     assert len(world.ranked_calls) <= found.steps - found.backtracks + 1
     stepped = [ids for i, ids in enumerate(world.ranked_calls) if i and len(ids) <= len(world.ranked_calls[i - 1])]
@@ -134,6 +166,20 @@ def test_strict_says_exhausted_where_no_candidate_is_harmful_and_keeps_the_prefi
 def test_the_reference_takes_a_prefill_token_back_and_says_so():
     found = World(1, 0, 8).run(search.reference([5, 6], 20, text))
     assert found == search.Found((), "exhausted", 1, 1, lost=1)
+
+
+def test_algorithm_1_ends_where_the_first_pick_is_taken_back_and_the_public_code_tries_the_next_one():
+    class Once(World):
+        """After the prefill 2 and 3 are harmful; behind 2 nothing is, behind 3 everything."""
+
+        def rank(self, ids):
+            return [2, 3, 4]
+
+        def harmful(self, ids, token):
+            return token in (2, 3) if len(ids) == 2 else 3 in ids
+
+    assert Once(1, 0, 3).run(search.paper([5, 6], 6, text)) == search.Found((), "exhausted", 2, 1)
+    assert Once(1, 0, 3).run(search.reference([5, 6], 6, text)).picked[0] == 3
 
 
 def test_a_third_token_that_says_the_same_is_skipped():

@@ -14,6 +14,10 @@ def top20(kind, share):
     return {"model": "m", "arm": "da", "kind": kind, "share": share, "low": share - 0.1, "high": share + 0.1}
 
 
+def pushed(weights, value):
+    return {"model": "m", "arm": "da", "weights": weights, "value": value, "low": value - 0.1, "high": value + 0.1}
+
+
 def frames(ok=True, reach=True):
     search = {"model": "m", "arm": "da", "start": "prefill", "k": 20, "budget": None, "low": 0.3, "high": 0.7}
     rows = [
@@ -47,6 +51,7 @@ def frames(ok=True, reach=True):
         "bits": pd.DataFrame([cells("harmful_harmful", 4.0), cells("benign_benign", 0.5), cells("net_of_damage", 3.5)]),
         "reach": pd.DataFrame(rows) if reach else pd.DataFrame(),
         "composition": pd.DataFrame([top20("refusal", 0.75), top20("other", 0.25)]),
+        "push_forward": pd.DataFrame([pushed("inverse rank", 0.31), pushed("equal", 0.62)]),
         "scores": pd.DataFrame(
             [
                 score,
@@ -83,7 +88,11 @@ def test_depth_reach_scores_and_claims_stand_with_their_intervals():
 
 def test_it_is_valid_restructured_text_with_a_table_a_question():
     document = publish_doctree(page(), settings_overrides={"report_level": 2, "halt_level": 2})
-    assert str(document).count("<table") == 5
+    assert str(document).count("<table") == 6
+
+
+def test_it_says_how_far_ranks_are_pushed_forward_by_each_weighting():
+    assert "0.31 [0.21, 0.41]" in page() and "0.62 [0.52, 0.72]" in page() and "inverse rank" in page()
 
 
 def test_a_check_that_fails_stands_before_the_numbers():

@@ -110,7 +110,7 @@ class Run:
 
     def ranks(self) -> pd.DataFrame:
         output = {name: self.root / f"{name}.parquet" for name in ("ranks", "first_tokens", "attention")}
-        ranks.make(self.job("ranks", {}, {**self.data, "model": self.root / "da"}, output))
+        ranks.make(self.job("ranks", {}, {**self.data, "model": self.root / "da", "base": self.root / "untouched"}, output))
         return tables.read(output["ranks"], "ranks")
 
 

@@ -16,6 +16,7 @@ from presto_bench.training.presto import Spans, presto_sum
 LAYERS, WIDTH, VOCABULARY = 2, 24, 300
 # Windows of 16 are narrower than the batch: Gemma 3 has a layer of each kind, Mistral windows alone.
 # transformers' norms run in float32; OLMo 2's stand right behind queries and keys, so that its gradients agree to that alone.
+REFERENCE = PrestoConfig()
 RTOL = {"olmo2": 1e-6}
 FAMILIES = ["llama", "qwen3", "gemma3", "mistral_windowed", "olmo2"]
 
@@ -49,7 +50,7 @@ def naive_sum(matrices, columns, queries):
         for j, (p, r, e) in enumerate(zip(*[c.tolist() for c in columns], strict=True)):
             if p == r:
                 continue
-            for q in range(p if queries == "all" else r, e):
+            for q in range(*{"all": (p, e), "refusal": (r, e), "prefill": (p, r)}[queries]):
                 total = total + matrix[j, :, q, p : min(r, q + 1)].sum()
     return 2 / len(matrices) * total
 
@@ -67,6 +68,17 @@ def reference_sum(matrices, columns):
     return total / len(matrices)
 
 
+def equation_sum(matrices, columns):
+    """Equation 3 as printed, times the number of prefilled examples: every query of prompt and prefill, attention on the prefill less attention elsewhere."""
+    total = torch.zeros((), dtype=torch.float64)
+    for matrix in matrices:
+        for j, (p, r, _) in enumerate(zip(*[c.tolist() for c in columns], strict=True)):
+            for q in range(r) if r > p else ():
+                row = matrix[j, :, q, :r]
+                total = total + row[:, p:].sum() - row[:, :p].sum()
+    return total
+
+
 def loss_and_gradients(model, term, ids, mask, columns, **extra):
     """PRESTO + cross-entropy on real tokens, so that the attention's own output is checked with it."""
     outputs = model(input_ids=ids, attention_mask=mask, use_cache=False, output_attentions=True, **extra)
@@ -80,12 +92,12 @@ def loss_and_gradients(model, term, ids, mask, columns, **extra):
     return float(value.detach()), float(loss.detach()), torch.autograd.grad(loss, trained, allow_unused=True)
 
 
-def fused(model, columns, ids, mask, queries="all"):
+def fused(model, columns, ids, mask, queries="all", config=REFERENCE):
     attention_mass.switch_on(model)
     spans = Spans.of_prefills(*columns, queries)
 
     def term(outputs):
-        return presto_sum(attention_mass.masses("fused", spans, outputs, LAYERS), spans, PrestoConfig())
+        return presto_sum(attention_mass.masses("fused", spans, outputs, LAYERS), spans, config)
 
     return loss_and_gradients(model, term, ids, mask, columns, **arguments(spans))
 
@@ -105,7 +117,7 @@ def assert_same(found, wanted, rtol=1e-9):
 
 @pytest.mark.parametrize("padding", ["none", "right", "left"])
 @pytest.mark.parametrize("family", FAMILIES)
-@given(rows=batches(), queries=st.sampled_from(["all", "refusal"]))
+@given(rows=batches(), queries=st.sampled_from(["all", "refusal", "prefill"]))
 @settings(max_examples=8)
 def test_value_and_gradients_are_the_definitions(family, padding, rows, queries):
     ids, mask, columns = batch(rows, padding)
@@ -113,6 +125,20 @@ def test_value_and_gradients_are_the_definitions(family, padding, rows, queries)
     found = fused(model, columns, ids, mask, queries)
     model.set_attn_implementation(naive_attention.NAME)
     wanted = loss_and_gradients(model, lambda out: naive_sum(out.attentions, columns, queries), ids, mask, columns)
+    assert_same(found, wanted, RTOL.get(family, 1e-9))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@given(rows=batches())
+@settings(max_examples=5)
+def test_it_equals_equation_3_less_a_constant(family, rows):
+    """Each query before the prefill adds -H, and one of the prefill -H beside twice its mass: what is left out does not depend on the weights."""
+    ids, _, columns = batch(rows, "none")
+    model = tiny_model.model(family, VOCABULARY, layers=LAYERS, dtype=torch.float64)
+    found = fused(model, columns, ids, None, "prefill", PrestoConfig(queries="prefill", normalisation="equation"))
+    model.set_attn_implementation(naive_attention.NAME)
+    constant = LAYERS * model.config.get_text_config().num_attention_heads * sum(r for p, r, _ in rows if r > p)
+    wanted = loss_and_gradients(model, lambda out: equation_sum(out.attentions, columns) + constant, ids, None, columns)
     assert_same(found, wanted, RTOL.get(family, 1e-9))
 
 

@@ -21,13 +21,13 @@ def spans(draw):
         start = draw(st.integers(1, end - 1))
         rows.append((start, draw(st.integers(start, end)), end))
     columns = [torch.tensor(column) for column in zip(*rows, strict=True)]
-    return Spans.of_prefills(*columns, draw(st.sampled_from(["all", "refusal"])))
+    return Spans.of_prefills(*columns, draw(st.sampled_from(["all", "refusal", "prefill"])))
 
 
 def masses_of(some):
     """Masses of random causal attention rows that sum to 1 in float64."""
     generator = torch.Generator().manual_seed(2)
-    scores = torch.randn(LAYERS, len(some.end), HEADS, WIDTH, WIDTH, dtype=torch.float64, generator=generator)
+    scores = torch.randn(LAYERS, len(some.key_end), HEADS, WIDTH, WIDTH, dtype=torch.float64, generator=generator)
     future = torch.ones(WIDTH, WIDTH, dtype=torch.bool).triu(1)
     return [prefill_mass(attention, some) for attention in scores.masked_fill(future, -torch.inf).softmax(-1)]
 
@@ -61,10 +61,29 @@ def test_no_query_pays_more_than_two_a_head(some):
 @given(some=spans())
 @settings(max_examples=20)
 def test_refusal_queries_are_some_of_all_queries(some):
-    every = Spans(some.key_start, some.key_end, some.key_start, some.end)
-    later = Spans(some.key_start, some.key_end, some.key_end, some.end)
+    every = Spans(some.key_start, some.key_end, some.key_start, some.query_end)
+    later = Spans(some.key_start, some.key_end, some.key_end, some.query_end)
     masses = masses_of(some)
     assert float(presto_sum(masses, later, PrestoConfig())) <= float(presto_sum(masses, every, PrestoConfig())) + 1e-12
+
+
+@given(some=spans())
+@settings(max_examples=20)
+def test_all_queries_are_the_prefills_and_the_refusals(some):
+    """Of a row without a refusal none are left."""
+    masses, starts, ends = masses_of(some), some.key_start, some.key_end
+    last = torch.maximum(some.query_end, ends)
+    spans_of = {queries: Spans.of_prefills(starts, ends, last, queries) for queries in ("all", "prefill", "refusal")}
+    every, prefill, refusal = (float(presto_sum(masses, own, PrestoConfig())) for own in spans_of.values())
+    assert every == pytest.approx(prefill + refusal, rel=1e-12, abs=1e-12)
+
+
+@given(some=spans())
+@settings(max_examples=20)
+def test_the_equation_is_not_divided_by_layers(some):
+    masses = masses_of(some)
+    equation = float(presto_sum(masses, some, PrestoConfig(normalisation="equation")))
+    assert equation == pytest.approx(LAYERS * float(presto_sum(masses, some, PrestoConfig())), rel=1e-12, abs=1e-12)
 
 
 def test_without_prefills_the_term_is_zero():

@@ -82,6 +82,15 @@ def test_prefill_lengths_are_as_method_says(seed, harmful_tokens, probability):
     assert frame["order"].tolist() == list(range(20 * 4))
 
 
+@given(st.integers(1, 30))
+@settings(max_examples=20)
+def test_the_papers_cuts_have_both_ends_in(harmful_tokens):
+    """400 draws over at most 20 lengths: that one of them is never drawn has a probability below 1e-7."""
+    cfg = config(prefill_probability=1.0, max_prefill=20, cut_points="paper")
+    drawn = {augment.prefill_length(cfg, harmful_tokens, 0, epoch, "h") for epoch in range(400)}
+    assert drawn == set(range(1, min(harmful_tokens, 20) + 1))
+
+
 def test_half_of_the_safety_examples_are_prefilled_uniformly():
     """4000 draws: the share within 3 standard errors of 1/2, lengths uniform over 1..9 (chi-square, 8 d.o.f., 99.9 %: 26.1)."""
     lengths = pd.Series([augment.prefill_length(config(), 10, 0, epoch, "h") for epoch in range(4000)])
@@ -123,6 +132,15 @@ def test_without_prefilled_cross_entropy_a_prefilled_example_has_no_labels_but_s
     assert (batch["labels"][0] == IGNORED).all()
     assert (batch["labels"][1] != IGNORED).any()
     assert filled.counted > 3
+
+
+def test_where_labelled_tokens_count_a_prefill_does_not():
+    frame = pd.DataFrame({"order": [0, 1], "prompt_id": ["h1", "b1"], "prefill_tokens": [3, 0]})
+    labelled, whole = (examples(config(normalise_by=by), frame) for by in ("labelled", "from_prefill"))
+    assert [e.counted for e in labelled] == [len(e.encoded.response_ids) for e in labelled]
+    assert [w.counted - e.counted for w, e in zip(whole, labelled, strict=True)] == [3, 0]
+    (silent, _) = examples(config(normalise_by="labelled", prefilled_cross_entropy=False), frame)
+    assert silent.counted == 0
 
 
 def test_shallow_alignment_continues_after_a_prefill():
@@ -251,6 +269,39 @@ def test_accumulation_equals_the_big_batch(tmp_path, method):
     apart = max(float((whole[name] - parts[name]).abs().max()) for name in whole)
     assert moved > 1e-3
     assert apart < 0.02 * moved
+
+
+@pytest.mark.parametrize("micro_batch_size", [4, 1])
+def test_the_papers_objective_as_printed_is_the_definition(tmp_path, micro_batch_size):
+    """Cross-entropy over labelled tokens, plus equation 3 over the step's prefilled examples, whatever the accumulation; recomputed with plain torch."""
+    printed = {"queries": "prefill", "normalisation": "equation"}
+    cfg = config(
+        steps=1,
+        normalise_by="labelled",
+        cut_points="paper",
+        presto=printed,
+        micro_batch_size=micro_batch_size,
+        safety_share=0.75,
+    )
+    rows = examples(cfg)
+    trainer.train(tiny_model.model("llama", len(TOKENIZER)), TOKENIZER, rows, cfg, 0, tmp_path / "work")
+    logged = json.loads((tmp_path / "work/metrics.jsonl").read_text().splitlines()[0])
+    base = tiny_model.model("llama", len(TOKENIZER)).double()
+    base.set_attn_implementation("eager")
+    ce = presto = labelled = prefilled = 0
+    for example in rows:
+        encoded, p, r = example.encoded, example.encoded.prefill_start, example.encoded.response_start
+        out = base(input_ids=torch.tensor([encoded.ids]), output_attentions=True)
+        response = torch.tensor(encoded.response_ids)
+        ce, labelled = (
+            ce + F.cross_entropy(out.logits[0, r - 1 : -1], response, reduction="sum").item(),
+            labelled + len(response),
+        )
+        presto += sum(2 * a[0, :, p:r, p:r].sum().item() for a in out.attentions)
+        prefilled += r > p
+    assert 0 < prefilled < len(rows)
+    assert logged["cross_entropy"] == pytest.approx(ce / labelled, rel=1e-4)
+    assert logged["presto"] == pytest.approx(presto / prefilled, rel=1e-4)
 
 
 def test_the_logged_norms_are_those_of_each_parts_own_gradient(tmp_path):

@@ -6,6 +6,11 @@ import pandas as pd
 from presto_bench.analysis import depth, stats
 
 KINDS = ("plausible", "plausible_refused", "refusal", "other")  # of tokens in the top 20 (candidates.py)
+WEIGHTINGS = {
+    "spearman": "inverse rank",
+    "spearman_square": "inverse rank squared",
+    "spearman_uniform": "equal",
+}  # ranks.RANK_WEIGHTS
 K_VALUES = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)
 
 
@@ -35,13 +40,30 @@ def rank_summary(table: pd.DataFrame) -> pd.DataFrame:
                 "in_top20": float(np.mean([depth.in_top(text, 20) for text in texts])),
                 "median_rank": float(group["rank"].median()),
                 "reach20": float(np.mean([depth.reach(text, 20) for text in texts])),
-                "pfa_kl": float(start["kl_first"].mean()),
+                "kl_first": float(start["kl_first"].mean()),
                 "overlap20": float(start["overlap20"].mean()),
                 "refusal_mass": float(start["refusal_mass"].mean()),
                 "n": len(texts),
             }
         )
     return pd.DataFrame(rows)
+
+
+def push_forward(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """Weighted Spearman correlation of an arm's ranks behind the prefill with the original model's on the bare prompt, by weighting; over requests and seeds.
+
+    table: `first_tokens`. A column `bare` beside it: the same for the arm's ranks on the bare prompt, which a prefill cannot improve on.
+    """
+    rows = []
+    for (model, arm), group in table.groupby(["model", "arm"], sort=False):
+        places = dict(iter(group.groupby("place")))
+        for name, says in WEIGHTINGS.items():
+            behind = places["after_prefill"].dropna(subset=[name])
+            if behind.empty:
+                continue
+            found = stats.mean_interval(stats.grid(behind.assign(score=behind[name])), resamples)
+            rows.append((model, arm, says, found.value, found.low, found.high, float(places["first"][name].mean()), found.n))
+    return pd.DataFrame(rows, columns=["model", "arm", "weights", "value", "low", "high", "bare", "n"])
 
 
 def attention_profile(table: pd.DataFrame) -> pd.DataFrame:

@@ -21,8 +21,16 @@ class AttackConfig(Item):
     split: Literal["test", "dev"] = Field(
         "test", description="requests that are attacked; dev is for choices, test for results"
     )
+    requests: PositiveInt | None = Field(
+        None,
+        description="attack a sample of so many of the split's requests, the same for every arm (the paper's AutoRAP: 90 of 313); null: all",
+    )
     shards: PositiveInt = Field(1, description="jobs that share the batches of one arm, so that they fill a node's GPUs")
     batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
+
+    def asked_of(self, requests: int) -> int:
+        """How many of so many requests are attacked."""
+        return min(requests, self.requests or requests)
 
     @property
     def longest(self) -> int:
@@ -127,9 +135,13 @@ class AutoRap(AttackConfig):
     runner = "presto_bench.attacks.autorap.attack:run"
     takes_back = True
     kind: Literal["autorap"]
-    mode: Literal["strict", "reference"] = "strict"
+    mode: Literal["strict", "paper", "reference"] = Field(
+        "strict",
+        description="strict: tried tokens are remembered, and the end of the turn can be picked. paper: Algorithm 1 as printed, which ends when nothing is "
+        "selected after a backtrack. reference: the public code, which goes on until it has taken back a prefill token",
+    )
     k: list[PositiveInt] = Field([20], min_length=1)
-    max_steps: PositiveInt = Field(128, description="picks and backtracks together")
+    max_steps: PositiveInt = Field(128, description="picks and backtracks together; the paper has 512")
     budgets: list[PositiveInt] = Field([], description="smaller step budgets to run as well, with the first k")
     prefill: list[bool | Literal["none"]] = Field([True], min_length=1)
     helper: HelperChoice = HelperChoice()

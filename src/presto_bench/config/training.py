@@ -17,7 +17,16 @@ class PrestoConfig(Strict):
 
     weight: NonNegativeFloat = 1.0
     layers: Literal["all"] | Annotated[list[NonNegativeInt], Field(min_length=1)] = "all"
-    queries: Literal["all", "refusal"] = Field("all", description="all tokens from the prefill on, or refusal tokens only")
+    queries: Literal["all", "refusal", "prefill"] = Field(
+        "all",
+        description="whose attention counts: all tokens from the prefill on (the public code), the prefill's own (the paper's equation 3), or the "
+        "refusal's",
+    )
+    normalisation: Literal["reference", "equation"] = Field(
+        "reference",
+        description="what the sum is divided by: layers and the step's tokens (the public code), or the step's prefilled examples alone (the paper's "
+        "equation 3)",
+    )
     keys: Literal["prefill", "random_span", "benign_prefill"] = Field(
         "prefill",
         description="what attention is to leave. Two controls: a random span of the prompt, as long as the prefill (or as the prompt "
@@ -63,7 +72,17 @@ class TrainingConfig(Strict):
     autocast: Autocast = "auto"
     gradient_checkpointing: bool = False
     safety_share: Share = 0.5
+    normalise_by: Literal["labelled", "from_prefill"] = Field(
+        "from_prefill",
+        description="what tokens of a safety example the loss is divided by: those with a label (the paper, as Qi et al.'s trainer), or all from the "
+        "prefill on (the public code)",
+    )
     prefill_probability: Share = 0.5
+    cut_points: Literal["paper", "reference"] = Field(
+        "reference",
+        description="lengths of a prefill: uniform in [1, min(max_prefill, length)] with both ends in (the paper), or without the longest (the public "
+        "code)",
+    )
     max_prefill: PositiveInt = 100
     max_tokens: PositiveInt = Field(384, description="longest example; a longer one is cut at its end")
     refusals: Literal["greedy", "sampled", "varied", "given"] = Field(

@@ -1,10 +1,12 @@
 """Ranks of a text's tokens, and what stands at the top after a prefill (docs/method.md, Words).
 
-rank = 1 + #(higher logit) + #(equal logit and lower id). PFA distance = KL(first-token distribution on the bare prompt ‖ distribution after the prefill), and
-1 - overlap@20.
+rank = 1 + #(higher logit) + #(equal logit and lower id).
+
+Push-forward alignment (PFA, section 4.1 of the paper) asks that the arm's ranks behind the prefill be those of the *original* model on the bare prompt: `weighted_spearman`
+measures that. `kl_first` and `overlap` compare an arm with itself: its distribution behind the prefill with its own on the bare prompt.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +65,40 @@ def entropy(logits: torch.Tensor) -> torch.Tensor:
     return torch.distributions.Categorical(logits=logits.double()).entropy()
 
 
-def pfa_kl(first: torch.Tensor, after: torch.Tensor) -> float:
-    """KL(first ‖ after) in nats, from the (V,) logits at the first response token and right after the prefill."""
+# Weight of a token from its rank in either list, summed over both lists. The paper says only that higher ranks weigh more (its footnote 6): the first is ours, and the others
+# show how much the number hangs on it. `uniform` is Spearman's own correlation.
+RANK_WEIGHTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "spearman": lambda rank: 1 / rank,
+    "spearman_square": lambda rank: 1 / rank**2,
+    "spearman_uniform": torch.ones_like,
+}
+
+
+def vocabulary_ranks(logits: torch.Tensor) -> torch.Tensor:
+    """(V,) rank of every id under (V,) logits, in float64; of equal logits the lower id ranks first."""
+    order = logits.float().sort(descending=True, stable=True).indices
+    ranks = torch.empty(len(logits), dtype=torch.float64, device=logits.device)
+    ranks[order] = torch.arange(1, len(logits) + 1, dtype=torch.float64, device=logits.device)
+    return ranks
+
+
+def weighted_spearman(original: torch.Tensor, arm: torch.Tensor) -> dict[str, float]:
+    """Weighted Spearman correlation of two rankings of the vocabulary, for each weighting of RANK_WEIGHTS; minus it is the PFA-1 loss (equation 1).
+
+    original, arm: (V,) logits, V >= 2: of the original model on the bare prompt, and of the arm behind the prefill. 1: the same ranks; 0: no relation.
+    """
+    r, s = vocabulary_ranks(original), vocabulary_ranks(arm)
+    return {name: _weighted_correlation(r, s, weight(r) + weight(s)) for name, weight in RANK_WEIGHTS.items()}
+
+
+def _weighted_correlation(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor) -> float:
+    weights = weights / weights.sum()
+    x, y = (values - (weights * values).sum() for values in (x, y))
+    return float((weights * x * y).sum() / ((weights * x * x).sum() * (weights * y * y).sum()).sqrt())
+
+
+def kl_first(first: torch.Tensor, after: torch.Tensor) -> float:
+    """KL(first ‖ after) in nats, from an arm's own (V,) logits at the first response token and right after the prefill."""
     log_first, log_after = first.double().log_softmax(-1), after.double().log_softmax(-1)
     return float((log_first.exp() * (log_first - log_after)).sum().clamp(min=0))
 

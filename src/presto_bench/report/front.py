@@ -42,6 +42,9 @@ def page(
         "What does each arm put in its top 20 behind a harmful beginning? (share of tokens)": _composition(
             tables["composition"]
         ),
+        "Are ranks pushed forward? (weighted Spearman of ranks behind the prefill with the base's on the bare prompt, by weight of a rank; 1 is the paper's goal)": _pushed(
+            tables["push_forward"]
+        ),
         "What did attacks reach? (mean score, lower is safer)": _scores(tables["scores"], attacks, judge),
         "Would the untouched model say it? (mean probability a token of what attacks got)": _scores(
             tables["scores"], attacks, control
@@ -99,6 +102,11 @@ def _depth(bits: pd.DataFrame) -> pd.DataFrame:
     rows = bits[bits["what"].isin(list(DEPTH))]
     rows = rows.assign(shown=_shown(rows, "value"), what=rows["what"].map(DEPTH))
     return _wide(rows, "what", ["model", "arm"], list(DEPTH.values()))
+
+
+def _pushed(pushed: pd.DataFrame) -> pd.DataFrame:
+    rows = pushed.assign(shown=_shown(pushed, "value")) if len(pushed) else pushed
+    return _wide(rows, "weights", ["model", "arm"], list(dict.fromkeys(rows["weights"])) if len(rows) else [])
 
 
 def _composition(composition: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ KEYS = (
     "place",
     "what",
     "picker",
+    "weights",
 )  # columns that name a row
 
 

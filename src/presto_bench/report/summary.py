@@ -20,7 +20,7 @@ def build(
         "differences": _nested(headline, ["model", "attack"], ["value", "low", "high", "n", "judge"]),
         "ratios": _ratios(headline),
         "checks": _nested(checks, ["model", "name"], ["value", "bar", "ok"]),
-        "ranks": _nested(ranks, ["model", "arm", "role"], ["in_top20", "median_rank", "reach20", "pfa_kl", "overlap20"]),
+        "ranks": _nested(ranks, ["model", "arm", "role"], ["in_top20", "median_rank", "reach20", "kl_first", "overlap20"]),
         "utility": _nested(utility, ["model", "arm", "task"], ["mean", "low", "high", "n"]),
     }
 

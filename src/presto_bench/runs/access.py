@@ -18,6 +18,7 @@ from presto_bench.data import sources
 from presto_bench.errors import UserError
 from presto_bench.lm import folders
 from presto_bench.policies import shipped
+from presto_bench.runs.costs import held_out
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def missing(config: Config) -> list[Missing]:
         *_engine(config),
         *_keys(config),
         *_templates(config),
+        *_samples(config),
     ]
 
 
@@ -177,3 +179,20 @@ def _templates(config: Config) -> list[Missing]:
         except UserError as error:
             found.append(Missing(f"{place}.template.path", f"{error.where}: {error.what}", error.mend))
     return found
+
+
+def _samples(config: Config) -> list[Missing]:
+    """Attacks that want more requests than there can be."""
+    sampled = [attack for attack in config.attacks if attack.requests and attack.split == "test"]
+    if not sampled:
+        return []
+    there, what = held_out(config)
+    return [
+        Missing(
+            f"attacks.{attack.name}.requests",
+            f"{attack.requests}, but there are {there} {what}",
+            "ask for fewer, or leave it out",
+        )
+        for attack in sampled
+        if attack.requests > there > 0
+    ]

@@ -52,7 +52,7 @@ def _completions(config: Config, judge: Rubric, requests: int) -> tuple[int, int
         asked = [model.name for model in config.models if is_for(attack, model.name)]
         untouched = len(asked) if attack.kind == "direct" and config.policy != "harm" else 0
         runs = sum(model in asked for model, _, _ in config.runs()) + untouched
-        count = runs * requests * len(attack.variants()) * getattr(attack, "samples", 1)
+        count = runs * attack.asked_of(requests) * len(attack.variants()) * getattr(attack, "samples", 1)
         longest = attack.longest
         gradings, tokens = gradings + count, tokens + count * (longest + TEMPLATE + PROMPT + PREFILL)
     return gradings, tokens

@@ -122,8 +122,9 @@ def _attack(config: Config, model: ModelConfig, requests: int) -> Work:
         steps = attack.longest
         count = _decoders(config, model) * len(attack.variants()) * getattr(attack, "samples", 1)
         passes = 1 + (1 if attack.needs_parent else LABELS if getattr(attack, "helper", None) else 0)
-        units += count * requests
-        seconds += _decoding(model, count * -(-requests // attack.batch_size), steps, passes)
+        asked = attack.asked_of(requests)
+        units += count * asked
+        seconds += _decoding(model, count * -(-asked // attack.batch_size), steps, passes)
     return units, seconds
 
 

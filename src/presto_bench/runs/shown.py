@@ -12,6 +12,7 @@ TABLES = (
     "ranks",
     "rank_curves",
     "first_tokens",
+    "push_forward",
     "utility",
     "utility_categories",
     "over_refusal",

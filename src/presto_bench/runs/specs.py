@@ -50,13 +50,18 @@ class Specs:
     def strength_identity(self, model):
         """Hash of what a grid's numbers depend on beside the learning rate: a decided grid belongs to this and to nothing else."""
         strength = self.config.strength
+        # Defaults are left out: a setting that comes to be later is at its default in every grid of before.
         parts = {
             "model": self.model_spec(model, "chat", "sampling"),
-            "arm": self.arm_spec(strength.arm, without=HOW | {"name", "lr"}),
-            "standin": self.config.standin.model_dump(
-                mode="json", exclude={"alignment": HOW | RUN_ONLY, "teaching": HOW | RUN_ONLY, "arm_labels": True}
+            "arm": self.config.item("arms", strength.arm).model_dump(
+                mode="json", exclude=RUN_ONLY | HOW | {"name", "lr"}, exclude_defaults=True
             ),
-            "asked": strength.model_dump(mode="json", include={"depths", "samples", "max_new_tokens"}),
+            "standin": self.config.standin.model_dump(
+                mode="json",
+                exclude={"alignment": HOW | RUN_ONLY, "teaching": HOW | RUN_ONLY, "arm_labels": True},
+                exclude_defaults=True,
+            ),
+            "asked": strength.model_dump(mode="json", include={"depths", "samples", "max_new_tokens"}, exclude_defaults=True),
         }
         return hashlib.sha256(canonical(parts).encode()).hexdigest()
 

@@ -1,7 +1,8 @@
 """ranks/, first_tokens/ and attention/: what an arm's distributions and attention look like after a prefill.
 
 Teacher-forced ranks of the untouched model's own answers on the 2 x 2 of harmful/benign prompt x harmful/benign
-prefill, how much of the first top 20 is refusal openers, and the attention that response tokens pay to the prefill.
+prefill, how much of the first top 20 is refusal openers, how far the arm's ranks are the base's on the bare prompt (the
+paper's PFA-1), and the attention that response tokens pay to the prefill.
 
 A cell's prefill is the first tokens of an untouched answer (a recipe or a benign one) and its text the tokens that
 follow there. `role` says "<prompt>_<prefill>": harmful_harmful is the attack, benign_benign shows damage. A fifth cell,
@@ -10,6 +11,7 @@ swapped_harmful, is the null: the attack's prefill and text on the same request 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -30,6 +32,7 @@ PREFILL_TOKENS = 10
 SHORT = {"facts": 3}  # tokens instead, where an answer is one sentence: its secret must stand behind the prefill
 TEXT_TOKENS = 64
 BATCH = 16
+ATTACKED = "harmful_harmful"
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,10 @@ class Row:
 
 
 def make(job: Job) -> None:
+    originals = _originals(job)
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
     openers = by_name.openers(tokenizer, _refusals(job))
-    rows = list(cells(job, tokenizer, folders.chat_format(job.path("model"), job.chat_format)))
+    rows = _rows(job, tokenizer, job.path("model"))
     if not rows:
         raise UserError(
             job.path("answers"),
@@ -59,12 +63,16 @@ def make(job: Job) -> None:
             found = logits_at(model, [row.text for row in part], wanted, chat.filler(tokenizer))
         for row, logits in zip(part, found, strict=True):
             first, text = logits[0], logits[1:]
-            records += _records(job, row, text, first, openers, getattr(model, "has_likelihoods", True))
-            if row.role == "harmful_harmful":
+            likely = getattr(model, "has_likelihoods", True)
+            records += _records(job, row, text, first, openers, likely)
+            if row.role == ATTACKED:
+                # Of a model whose distribution is cut, most of the vocabulary shares the last rank.
+                original = originals[row.prompt_id].to(first.device) if likely else None
                 firsts += [
-                    _first(job, row, place, where, openers) for place, where in (("first", first), ("after_prefill", text[0]))
+                    _first(job, row, place, where, openers, original)
+                    for place, where in (("first", first), ("after_prefill", text[0]))
                 ]
-    attacked = [row for row in rows if row.role == "harmful_harmful"]
+    attacked = [row for row in rows if row.role == ATTACKED]
     attention = [
         attention_profiles(job, model, attacked[start : start + BATCH], chat.filler(tokenizer))
         for start in range(0, len(attacked), BATCH)
@@ -74,6 +82,25 @@ def make(job: Job) -> None:
     tables.write(
         job.path("first_tokens"), "first_tokens", pd.DataFrame(firsts, columns=list(tables.TABLES["first_tokens"].columns))
     )
+
+
+def _rows(job: Job, tokenizer: Any, folder: Path) -> list[Row]:
+    """All cells, through the chat format of the model in `folder`."""
+    return list(cells(job, tokenizer, folders.chat_format(folder, job.chat_format)))
+
+
+def _originals(job: Job) -> dict[str, torch.Tensor]:
+    """prompt_id -> (V,) logits of the original model's first response token on the bare prompt: the base's, from which the arms were trained."""
+    model, tokenizer = models.load(job.path("base"), job.model.dtype)
+    found: dict[str, torch.Tensor] = {}
+    attacked = [row for row in _rows(job, tokenizer, job.path("base")) if row.role == ATTACKED]
+    for start in range(0, len(attacked), BATCH):
+        part = attacked[start : start + BATCH]
+        texts = [chat.Encoded(row.text.prompt_ids, len(row.text.prompt_ids), len(row.text.prompt_ids)) for row in part]
+        with finite.naming([row.prompt_id for row in part]):
+            logits = logits_at(model, texts, [[text.prefill_start - 1] for text in texts], chat.filler(tokenizer))
+        found |= {row.prompt_id: own[0].cpu() for row, own in zip(part, logits, strict=True)}
+    return found
 
 
 def _refusals(job: Job) -> Sequence[str]:
@@ -129,15 +156,18 @@ def _records(
             "rank": int(found.rank[i]),
             "probability": float(found.probability[i]),
             "refusal_mass": float(found.refusal_mass[i]),
-            "kl_first": ranks.pfa_kl(first, logits[0]) if i == 0 and likely else None,
+            "kl_first": ranks.kl_first(first, logits[0]) if i == 0 and likely else None,
             "overlap20": ranks.overlap(first, logits[0]) if i == 0 else None,
         }
         for i, token in enumerate(row.text.response_ids)
     ]
 
 
-def _first(job: Job, row: Row, place: str, logits: torch.Tensor, openers: Sequence[int]) -> dict[str, Any]:
+def _first(
+    job: Job, row: Row, place: str, logits: torch.Tensor, openers: Sequence[int], original: torch.Tensor | None
+) -> dict[str, Any]:
     return {
+        **(dict.fromkeys(ranks.RANK_WEIGHTS) if original is None else ranks.weighted_spearman(original, logits)),
         "model": job.model.name,
         "arm": job.wildcards["arm"],
         "seed": job.seed,

@@ -78,6 +78,7 @@ def make(job: Job) -> None:
         "causal": causal.table(_all(job, "causal"), spec["bootstrap"]),
         "rank_curves": profiles.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
+        "push_forward": profiles.push_forward(first_tokens, spec["bootstrap"]),
         "utility": utility.drop(columns="task_kind"),
         "over_refusal": over_refusal.table(
             _all(job, "utility"), spec["refusals_told_by"], detector_errors.of_policy(spec["policy"]), spec["bootstrap"]
@@ -98,7 +99,18 @@ def make(job: Job) -> None:
     folder = job.path("checks").parent
     for name, frame in frames.items():
         tables.write_three(folder / name, frame)
-    cited = ("checks", "scores", "comparisons", "ranks", "bits", "utility", "first_tokens", "exclusions", "reach")
+    cited = (
+        "checks",
+        "scores",
+        "comparisons",
+        "ranks",
+        "bits",
+        "utility",
+        "first_tokens",
+        "push_forward",
+        "exclusions",
+        "reach",
+    )
     tables.write_text(job.path("macros"), macros.lines({name: frames[name] for name in cited}))
     found = summary.build(scored, compared, check_table, ranks, utility, spec["judge"])
     tables.write_text(job.path("summary"), json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")

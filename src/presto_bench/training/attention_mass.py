@@ -113,7 +113,7 @@ def masses(attention: str, spans: Spans, outputs: Any, layers: int) -> list[torc
     found = list(outputs.attentions or [])
     if attention == "eager":
         found = [prefill_mass(matrix, spans) for matrix in found]
-    if len(found) != layers or any(m.dim() != 3 or len(m) != len(spans.end) for m in found):
+    if len(found) != layers or any(m.dim() != 3 or len(m) != len(spans.key_end) for m in found):
         shapes = sorted({tuple(m.shape) for m in found})
         raise UserError(
             "PRESTO",

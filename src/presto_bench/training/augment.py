@@ -15,11 +15,11 @@ from presto_bench.errors import UserError
 
 
 def prefill_length(config: TrainingConfig, harmful_tokens: int, seed: int, epoch: int, prompt_id: str) -> int:
-    """Tokens of the harmful response that stand before the refusal: 0, or uniform in [1, min(len, max_prefill) - 1]."""
+    """Tokens of the harmful response that stand before the refusal: 0, or uniform in [1, min(len, max_prefill)], the longest cut in or out as `cut_points` says."""
     rng = draws.generator("augment", seed, epoch, prompt_id)
     if rng.random() >= config.prefill_probability:
         return 0
-    longest = min(harmful_tokens, config.max_prefill) - 1
+    longest = min(harmful_tokens, config.max_prefill) - (config.cut_points == "reference")
     return int(rng.integers(1, longest + 1)) if longest >= 1 else 0
 
 

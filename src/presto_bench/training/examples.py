@@ -10,20 +10,22 @@ import torch
 from presto_bench import draws
 from presto_bench.config.training import TrainingConfig
 from presto_bench.lm import chat
+from presto_bench.training.presto import query_span
 
 IGNORED = -100
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """Attention of the queries from query_start on to keys [key_start, key_end) is penalised; none where those are equal."""
+    """Attention of queries [query_start, query_end) to keys [key_start, key_end) is penalised; none where the keys' ends are equal."""
 
     key_start: int
     key_end: int
     query_start: int
+    query_end: int
 
 
-NO_PENALTY = Penalty(0, 0, 0)
+NO_PENALTY = Penalty(0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def build_examples(
         continues = prefill and config.after_prefill == "continue"
         encoded = encode(row.prompt_id, prefill, rest if continues else chat.encode_text(tokenizer, refusal))
         supervised = config.prefilled_cross_entropy or not prefill
-        counted = len(encoded.ids) - encoded.prefill_start
+        counted = _counted(encoded, supervised, config)
         # What a prefilled example of the shallow alignment goes on with is no refusal.
         smoothing = 0.0 if continues else config.label_smoothing
         return Example(row.prompt_id, encoded, supervised, counted, _on_safety(row, encoded, config), smoothing)
@@ -82,18 +84,25 @@ def build_examples(
     return [safety(row) if row.prompt_id in texts.triples else utility(row) for row in rows]
 
 
+def _counted(encoded: chat.Encoded, supervised: bool, config: TrainingConfig) -> int:
+    """A safety example's share of N, in tokens."""
+    if config.normalise_by == "from_prefill":
+        return len(encoded.ids) - encoded.prefill_start
+    return len(encoded.response_ids) if supervised else 0
+
+
 def _on_safety(row: Any, encoded: chat.Encoded, config: TrainingConfig) -> Penalty:
     if config.presto is None or config.presto.keys == "benign_prefill" or not encoded.prefill_ids:
         return NO_PENALTY
     start, end = encoded.prefill_start, encoded.response_start
-    query_start = start if config.presto.queries == "all" else end
+    queries = query_span(config.presto.queries, start, end, len(encoded.ids))
     if config.presto.keys == "prefill":
-        return Penalty(start, end, query_start)
+        return Penalty(start, end, *queries)
     # Not the first token: many models park attention there that goes nowhere else, and a penalty on it is damage of another kind.
     length = min(end - start, start - 1)
     rng = draws.generator("random_span", row.seed, row.epoch, row.prompt_id)
     first = int(rng.integers(1, start - length + 1))
-    return Penalty(first, first + length, query_start)
+    return Penalty(first, first + length, *queries)
 
 
 def _on_utility(row: Any, encoded: chat.Encoded, config: TrainingConfig) -> Penalty:
@@ -101,7 +110,7 @@ def _on_utility(row: Any, encoded: chat.Encoded, config: TrainingConfig) -> Pena
         return NO_PENALTY
     start = encoded.response_start
     end = min(start + row.prefill_tokens, len(encoded.ids))
-    return Penalty(start, end, start if config.presto.queries == "all" else end)
+    return Penalty(start, end, *query_span(config.presto.queries, start, end, len(encoded.ids)))
 
 
 def by_length(examples: Sequence[Example], batch_size: int) -> list[Example]:
@@ -131,6 +140,7 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
         "key_start": torch.tensor([e.penalty.key_start for e in examples]),
         "key_end": torch.tensor([e.penalty.key_end for e in examples]),
         "query_start": torch.tensor([e.penalty.query_start for e in examples]),
+        "query_end": torch.tensor([e.penalty.query_end for e in examples]),
         "end": torch.tensor([len(e.encoded.ids) for e in examples]),
         "smoothing": torch.tensor([e.smoothing for e in examples]),
         "counted": torch.tensor([e.counted for e in examples]),

@@ -144,7 +144,7 @@ def _read(path: Path) -> list[Example]:
             chat.Encoded(tuple(r.ids.tolist()), r.prefill_start, r.response_start),
             bool(r.supervised),
             r.counted,
-            Penalty(r.key_start, r.key_end, r.query_start),
+            Penalty(r.key_start, r.key_end, r.query_start, r.query_end),
             r.smoothing,
         )
         for r in pd.read_parquet(path).itertuples()

@@ -2,8 +2,9 @@
 
     loss = (CE on refusals + CE on utility answers + PRESTO + KL + transitions) / N
 
-N counts, over the whole optimiser step and all processes, every token from the first prefill token on for safety
-examples and every answer token for utility examples.
+N counts, over the whole optimiser step and all processes, every answer token of utility examples, and of safety examples
+every token from the first prefill token on (`normalise_by: from_prefill`, the public code) or those with a label alone
+(`labelled`, the paper). PRESTO's own denominator is N, or with `normalisation: equation` the step's penalised examples.
 """
 
 from collections.abc import Mapping
@@ -58,20 +59,22 @@ class ObjectiveTrainer(Trainer):
         self.parts = dict.fromkeys(self.part_names, 0.0)
         self.gradients: dict[str, list[torch.Tensor]] = {}
         self.gradient_norm = 0.0
+        self.step_penalised = torch.ones(())
 
     def _get_train_sampler(self, *args: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], torch.Tensor]:
         batches, _ = super().get_batch_samples(*args, **kwargs)
-        own = sum(batch["counted"].sum() for batch in batches).to(self.args.device)
-        return batches, self.accelerator.gather(own).sum()
+        own = torch.stack([torch.stack([batch["counted"].sum(), _penalised(batch).sum()]) for batch in batches]).sum(0)
+        tokens, self.step_penalised = self.accelerator.gather(own.to(self.args.device)[None]).sum(0).clamp(min=1)
+        return batches, tokens
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         parts, outputs = self._parts(model, inputs)
-        parts = {name: part / num_items_in_batch for name, part in parts.items()}
+        parts = {name: part / self._denominator(name, num_items_in_batch) for name, part in parts.items()}
         for name, part in parts.items():
             self.parts[name] += float(part.detach())
         if self._measures_gradients():
@@ -80,9 +83,14 @@ class ObjectiveTrainer(Trainer):
         loss = sum(parts.values()) * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
+    def _denominator(self, part: str, tokens: torch.Tensor) -> torch.Tensor:
+        """What a part's sum over the optimiser step is divided by."""
+        by_example = part == "presto" and self.objective.presto.normalisation == "equation"
+        return self.step_penalised if by_example else tokens
+
     def _parts(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], Any]:
         """Each part's sum over one micro-batch."""
-        spans = Spans(inputs["key_start"], inputs["key_end"], inputs["query_start"], inputs["end"])
+        spans = Spans(inputs["key_start"], inputs["key_end"], inputs["query_start"], inputs["query_end"])
         width = inputs["input_ids"].shape[-1]
         presto = self.objective.presto if bool(spans.penalised.any()) else None
         targets = F.pad(inputs["labels"][:, 1:], (0, 1), value=IGNORED)  # position t predicts token t + 1
@@ -164,6 +172,11 @@ class ObjectiveTrainer(Trainer):
         norms = {f"norm_{name}": float(torch.stack([g.norm() for g in grads]).norm()) for name, grads in self.gradients.items()}
         self.parts, self.gradients = dict.fromkeys(self.part_names, 0.0), {}
         return {**dict(zip(self.part_names, totals, strict=True)), "gradient_norm": self.gradient_norm, **norms}
+
+
+def _penalised(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(B,) bool: examples with keys to look away from."""
+    return inputs["key_end"] > inputs["key_start"]
 
 
 def _answered(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -87,6 +87,12 @@ def presto(trainer: Any, config: PrestoConfig | None = None) -> Iterator[Term]:
         raise UserError(
             "presto.keys", f"{term.config.keys} is a control of the workflow's arms", "mark the rows' spans yourself"
         )
+    if term.config.normalisation != "reference":
+        raise UserError(
+            "presto.normalisation",
+            "equation divides by the prefilled examples of a whole optimiser step, which another trainer does not count",
+            "leave it at `reference`",
+        )
     if trainer.args.n_gpu > 1:
         raise UserError(
             "presto(trainer)",

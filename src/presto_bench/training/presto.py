@@ -4,22 +4,27 @@ For a prefilled example j with prefill span [p_j, r_j) and end e_j, attention A 
 
     PRESTO = 2 / (n_layers * N) * sum over l, j, q in [p_j, e_j), h of m_lh(q),    m = mass of q's row on the prefill
 
-The reference writes the summand as prefill - before - after + H per query; each row of A sums to 1, so that is 2m.
+That is the public code's form (`normalisation: reference`, `queries: all`): it writes the summand as prefill - before - after + H per query; each row of A sums to 1, so that is 2m.
+Equation 3 of the paper (`normalisation: equation`, `queries: prefill`) is the mean over prefilled examples of the sum over l, h and the queries of prompt and prefill of
+prefill - elsewhere: 2 * sum of m over the prefill's own queries, less a constant, which is left out here since it has no gradient. It divides by no layers and no tokens.
 Where m comes from is another module's business: attention_mass.py takes it from fused attention.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 
 from presto_bench.config.training import PrestoConfig
 from presto_bench.errors import UserError
 
+Position = TypeVar("Position", int, torch.Tensor)
+
 
 @dataclass(frozen=True)
 class Spans:
-    """What is penalised in a padded batch: attention of queries [query_start, end) on keys [key_start, key_end).
+    """What is penalised in a padded batch: attention of queries [query_start, query_end) on keys [key_start, key_end).
 
     Each (B,), in tokens. An example that is not penalised has key_start == key_end.
     """
@@ -27,12 +32,12 @@ class Spans:
     key_start: torch.Tensor
     key_end: torch.Tensor
     query_start: torch.Tensor
-    end: torch.Tensor
+    query_end: torch.Tensor
 
     @classmethod
     def of_prefills(cls, prefill_start: torch.Tensor, prefill_end: torch.Tensor, end: torch.Tensor, queries: str) -> "Spans":
-        """The method's spans. queries: `all` from the first prefill token on, or `refusal` tokens only."""
-        return cls(prefill_start, prefill_end, prefill_start if queries == "all" else prefill_end, end)
+        """The method's spans. queries: of PrestoConfig."""
+        return cls(prefill_start, prefill_end, *query_span(queries, prefill_start, prefill_end, end))
 
     def to(self, device: torch.device) -> "Spans":
         return Spans(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -48,7 +53,12 @@ class Spans:
 
     def queries(self, width: int) -> torch.Tensor:
         """(B, T) bool: the tokens whose attention counts; none where nothing is penalised."""
-        return _between(self.query_start, self.end, width) & self.penalised[:, None]
+        return _between(self.query_start, self.query_end, width) & self.penalised[:, None]
+
+
+def query_span(queries: str, prefill_start: Position, prefill_end: Position, end: Position) -> tuple[Position, Position]:
+    """First query and the one behind the last, of one example or of a batch. end: of the example."""
+    return {"all": (prefill_start, end), "refusal": (prefill_end, end), "prefill": (prefill_start, prefill_end)}[queries]
 
 
 def prefill_mass(attention: torch.Tensor, spans: Spans) -> torch.Tensor:
@@ -61,8 +71,9 @@ def prefill_mass(attention: torch.Tensor, spans: Spans) -> torch.Tensor:
 
 
 def presto_sum(masses: Sequence[torch.Tensor], spans: Spans, config: PrestoConfig) -> torch.Tensor:
-    """The term times N, from each layer's masses (B, H, T), in float32 or better: the caller divides by the step's N.
+    """The term times its denominator, from each layer's masses (B, H, T), in float32 or better.
 
+    The caller divides by what the optimiser step has of it: tokens that count (N; `normalisation: reference`) or penalised examples (`equation`).
     n_layers counts all layers, also when only some are penalised, so that the terms of disjoint layer sets add up.
     """
     chosen = range(len(masses)) if config.layers == "all" else config.layers
@@ -72,7 +83,7 @@ def presto_sum(masses: Sequence[torch.Tensor], spans: Spans, config: PrestoConfi
     # The masses are summed in float32: a bfloat16 accumulator stalls.
     accumulate = torch.promote_types(masses[0].dtype, torch.float32)
     total = sum((masses[layer].to(accumulate) * queries).sum() for layer in chosen)
-    return config.weight * 2 / len(masses) * total
+    return config.weight * 2 / (len(masses) if config.normalisation == "reference" else 1) * total
 
 
 def _between(first: torch.Tensor, last: torch.Tensor, width: int) -> torch.Tensor:

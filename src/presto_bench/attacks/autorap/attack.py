@@ -6,7 +6,7 @@ for a label share one of the helper. Caches are kept per prompt and rolled back 
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,15 +53,10 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
     for request, row in zip(requests, rows, strict=True):
         chat.require_fit(row, chosen.steps, setting.context, request.prompt_id)
     text = _texts(setting.tokenizer)
-    searches = [
-        search.reference(row.prefill_ids, chosen.steps, text)
-        if config.mode == "reference"
-        else search.strict(row.prefill_ids, chosen.steps, text, setting.end_ids)
-        for row in rows
-    ]
+    searches = [_search(config.mode, row.prefill_ids, chosen.steps, text, setting.end_ids) for row in rows]
     helper, helper_tokenizer = models.load_helper(setting.helper, str(setting.model.dtype).removeprefix("torch."))
-    # The published search bars nothing.
-    rank = Ranker(setting.model, rows, chosen.k, () if config.mode == "reference" else setting.barred)
+    # The published searches bar nothing.
+    rank = Ranker(setting.model, rows, chosen.k, setting.barred if config.mode == "strict" else ())
     label = Labeller(helper, helper_tokenizer, setting, [r.prompt for r in requests])
     found = drive(searches, rank, label)
     return [_completion(r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
@@ -139,6 +134,14 @@ class Labeller:
         ends = candidate in self.setting.end_ids
         shown = list(response) if ends else [*response, candidate]
         return shown_to_helper(self.tokenizer, self.prompts[row], chat.decode(self.setting.tokenizer, shown), ends)
+
+
+def _search(
+    mode: str, prefill: Sequence[int], steps: int, text: Callable[[int], str], ends: Collection[int]
+) -> Generator[Any, Any, search.Found]:
+    if mode == "strict":
+        return search.strict(prefill, steps, text, ends)
+    return {"paper": search.paper, "reference": search.reference}[mode](prefill, steps, text)
 
 
 def _texts(tokenizer: Any) -> Callable[[int], str]:

@@ -51,6 +51,35 @@ class _Level:
 Search = Generator[Ranked | Harmful, object, Found]
 
 
+def paper(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Search:
+    """Algorithm 1 of the paper: no end of turn, a memory of one step, and an end as soon as nothing is selected.
+
+    text: a token's text; texts are compared as they are, those of the prefill's last tokens included. A backtrack that takes the first pick back
+    ends the search: the first position is never tried twice.
+    """
+    ids, levels, removed, backtracks = list(prefill), [_Level()], None, 0
+    for step in range(1, steps + 1):
+        pick = None
+        listed = yield from _ranked(levels[-1], ids)
+        for token in _after(listed, removed):
+            if (yield from _harmful(levels[-1], ids, token)) and not _says_a_third_time(ids, token, text):
+                pick = token
+                break
+        removed = None
+        if pick is not None:
+            ids.append(pick)
+            levels.append(_Level())
+            continue
+        backtracks += 1
+        if len(levels) > 1:
+            removed = ids.pop()
+            levels.pop()
+        if len(levels) == 1:
+            return Found((), "exhausted", step, backtracks)
+    picked = tuple(ids[len(prefill) :])
+    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
+
+
 def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Search:
     """The reference's form: no end of turn, and a memory of one step.
 
@@ -134,5 +163,10 @@ def _after(ranked: Sequence[int], removed: int | None) -> Sequence[int]:
 
 
 def _repeats(ids: Sequence[int], token: int, text: Callable[[int], str]) -> bool:
-    """Whether the token says what each of the last two tokens says."""
+    """Whether the token says what each of the last two tokens says, white space aside."""
     return len(ids) >= 2 and text(ids[-1]).strip() == text(ids[-2]).strip() == text(token).strip()
+
+
+def _says_a_third_time(ids: Sequence[int], token: int, text: Callable[[int], str]) -> bool:
+    """Whether the token's text is exactly that of each of the last two tokens."""
+    return len(ids) >= 2 and text(ids[-1]) == text(ids[-2]) == text(token)
