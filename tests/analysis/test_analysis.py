@@ -167,6 +167,17 @@ def test_a_check_that_was_not_measured_establishes_nothing(check, said):
     assert sentence.startswith("Not established") and said in sentence
 
 
+def test_how_the_judge_reads_a_third_arm_decides_nothing_between_two_others():
+    failed = {"ok": False, "value": 0.75, "bar": ">= 0.8"}
+
+    def said(arm):
+        summed = {"checks": {"m": {f"judge_agrees_on_{arm}": failed}}, "differences": FOUND}
+        return summary.headline(summed, "m", "guided", "da", "da_presto")
+
+    assert said("base").startswith("da_presto is safer")
+    assert said("da").startswith("Not established (failed: judge_agrees_on_da)")
+
+
 def test_the_headline_names_an_arm_that_drifted():
     checks = {
         f"{arm}_heldout_loss_ratio": {"ok": None, "value": value, "bar": ""}

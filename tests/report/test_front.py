@@ -102,6 +102,13 @@ def test_a_check_that_fails_stands_before_the_numbers():
     assert "not measured: base_guided_score (m)" in page(ok=None)
 
 
+def test_a_judge_that_misreads_an_arm_casts_doubt_on_that_arms_scores_alone():
+    doubted = frames()
+    doubted["checks"] = pd.DataFrame([{"model": "m", "name": "judge_agrees_on_base", "ok": False}])
+    said = front.page(doubted, ["No difference shown."], ["guided"], "exact")
+    assert "judge_agrees_on_base (m). Read no score of base as established." in said
+
+
 def test_jobs_of_different_precisions_are_told_of_before_the_numbers():
     def said(precisions):
         return front.page(frames(), ["No difference shown."], ["guided"], "exact", precisions=precisions)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from presto_bench.analysis.check_names import LOSS_RATIO
+from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
 
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
 NULLS = ("_swapped", "_guide_only")
@@ -71,7 +71,17 @@ def _doubts(checks: pd.DataFrame) -> list[str]:
     for row in barred.to_dict("records"):
         if str(row["ok"]) in answers:
             found.setdefault(answers[str(row["ok"])], []).append(f"{row['name']} ({row['model']})")
-    return [f"{said}: {', '.join(names)}. Read no comparison as established." for said, names in found.items()]
+    return [f"{said}: {', '.join(names)}. {_consequence(names)}" for said, names in found.items()]
+
+
+def _consequence(names: Sequence[str]) -> str:
+    """What follows for a reader: doubts about how the judge reads an arm bear on that arm's scores alone."""
+    arms = [name.split(" ")[0].removeprefix(AGREES) for name in names if name.startswith(AGREES)]
+    return (
+        f"Read no score of {' or '.join(arms)} as established."
+        if len(arms) == len(names)
+        else "Read no comparison as established."
+    )
 
 
 def _mixed(precisions: Mapping[str, int] | None) -> list[str]:

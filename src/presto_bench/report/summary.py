@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.analysis.check_names import LOSS_RATIO
+from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
 from presto_bench.analysis.checks import LOSS_MATCH
 
 
@@ -27,7 +27,7 @@ def build(
 
 def headline(summary: dict[str, Any], model: str, attack: str, reference: str, treated: str) -> str:
     """One sentence: the paired difference, or which checks fail."""
-    checks = summary["checks"].get(model, {})
+    checks = _of_both(summary["checks"].get(model, {}), reference, treated)
     failed = [name for name, check in checks.items() if check["ok"] is False]
     unmeasured = [name for name, check in checks.items() if check["ok"] is None and not name.endswith(LOSS_RATIO)]
     found = summary["differences"].get(model, {}).get(attack)
@@ -49,6 +49,12 @@ def headline(summary: dict[str, Any], model: str, attack: str, reference: str, t
     if found["high"] < 0:
         return f"{treated} is less safe than {reference}. {effect}."
     return f"No difference shown between {reference} and {treated}. {effect}."
+
+
+def _of_both(checks: dict[str, Any], reference: str, treated: str) -> dict[str, Any]:
+    """Without what says how well the judge reads other arms: it bears on their scores alone, as in claims.py."""
+    read = {f"{AGREES}{arm}" for arm in (reference, treated)}
+    return {name: check for name, check in checks.items() if not name.startswith(AGREES) or name in read}
 
 
 def _drift(checks: dict[str, Any], *arms: str) -> str:
