@@ -25,7 +25,7 @@ from presto_bench import draws, tables
 from presto_bench.lm import chat, models, reading
 from presto_bench.lm.decoding import Sampled, continue_rows
 from presto_bench.training import trainer
-from presto_bench.training.examples import Texts, build_examples
+from presto_bench.training.examples import Example, Texts, build_examples
 from presto_bench.training.objective import ObjectiveTrainer
 
 STEPS, ROWS, NEW_TOKENS = 6, 64, 96
@@ -50,6 +50,22 @@ def weights(model: Any) -> tuple[int, int]:
     return sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear)) - head, head
 
 
+def examples_of(run: Path, model: str, arm: str, settings: typed.TrainingConfig, tokenizer: Any) -> list[Example]:
+    """The arm's own training examples of the first `settings.steps` steps, from a finished run's tables."""
+    prompts = tables.read(run / "data/prompts.parquet", "prompts")
+    answers = tables.read(run / f"data/{model}/answers.parquet", "answers")
+    triples = tables.read(run / f"data/{model}/triples/{settings.refusals}.parquet", "triples")
+    augmented = tables.read(run / f"augmented/{model}/{arm}/seed0.parquet", "augmented").head(
+        settings.steps * settings.batch_size
+    )
+    texts = Texts(
+        dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True)),
+        {r.prompt_id: (r.harmful, r.refusal) for r in triples.itertuples()},
+        dict(zip(answers["prompt_id"], answers["answer"], strict=True)),
+    )
+    return build_examples(augmented, texts, tokenizer, chat.ChatFormat(), settings)
+
+
 def training(run: Path, config: typed.Config, arm: str) -> dict[str, Any]:
     """Seconds of each optimiser step over its limit, on the first steps of the arm's own table."""
     entry = config.models[0]
@@ -60,16 +76,7 @@ def training(run: Path, config: typed.Config, arm: str) -> dict[str, Any]:
     settings = typed.TrainingConfig.model_validate(
         settings.model_dump(include=set(typed.TrainingConfig.model_fields)) | {"steps": STEPS, "save_every": 1000}
     )
-    frames = {name: tables.read(run / f"data/{name}.parquet", name) for name in ("prompts",)}
-    answers = tables.read(run / f"data/{entry.name}/answers.parquet", "answers")
-    triples = tables.read(run / f"data/{entry.name}/triples/{settings.refusals}.parquet", "triples")
-    augmented = tables.read(run / f"augmented/{entry.name}/{arm}/seed0.parquet", "augmented").head(STEPS * settings.batch_size)
-    texts = Texts(
-        dict(zip(frames["prompts"]["prompt_id"], frames["prompts"]["prompt"], strict=True)),
-        {r.prompt_id: (r.harmful, r.refusal) for r in triples.itertuples()},
-        dict(zip(answers["prompt_id"], answers["answer"], strict=True)),
-    )
-    examples = build_examples(augmented, texts, tokenizer, chat.ChatFormat(), settings)
+    examples = examples_of(run, entry.name, arm, settings, tokenizer)
     speeds, ends = [], []
     plain = ObjectiveTrainer.step_metrics
 

@@ -99,6 +99,20 @@ def composition(found: list[dict], model: str) -> list[str]:
     return _grid(["top 20 behind harmful beginnings (dev dishes)", *kinds.values()], rows)
 
 
+def push_forward(found: list[dict], model: str) -> list[str]:
+    """How far each arm's ranks behind the prefill are the base's on the bare prompt, by the weight of a rank."""
+    mine = [row for row in found if row["model"] == model]
+    weights = list(dict.fromkeys(row["weights"] for row in mine))
+    cells = {(row["arm"], row["weights"]): _number(row, "value") for row in mine}
+    header = [
+        "weighted Spearman of ranks behind the prefill to the base's on the bare prompt [95 %]",
+        *(f"weight: {w}" for w in weights),
+    ]
+    return _grid(
+        header, [[label(arm), *(cells.get((arm, w), "–") for w in weights)] for arm in dict.fromkeys(arm for arm, _ in cells)]
+    )
+
+
 def ranks(summary: dict, model: str) -> list[str]:
     """Ranks of recipes and of benign text after a prefill."""
     header = [

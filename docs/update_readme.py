@@ -13,27 +13,12 @@ import grids
 import pandas as pd
 
 ROOT = Path(__file__).parent.parent
-DEMO_FIGURES = (
-    "pareto",
-    "scores",
-    "ranks",
-    "attention",
-    "headline",
-    "training",
-    "sweeps",
-    "bits",
-    "top20",
-    "lengths",
-    "utility",
-)
+DEMO_FIGURES = ("scores", "headline", "ranks", "bits", "attention", "training", "pareto", "utility", "sweeps")
 
 
 def answer(committed: dict) -> list[str]:
-    """README's part: how deep each arm is, for how much, and which claims hold."""
-    parts = []
-    for model in committed["summary"]["scores"]:
-        parts += [grids.by_price(committed, model), grids.verdicts(committed["verdicts"], model)]
-    return _apart(parts)
+    """README's part: how deep each arm is, and for how much."""
+    return _apart([grids.by_price(committed, model) for model in committed["summary"]["scores"]])
 
 
 def demo(committed: dict) -> list[str]:
@@ -42,8 +27,11 @@ def demo(committed: dict) -> list[str]:
     for model in summary["scores"]:
         parts += [grids.scores(summary, model), grids.differences(committed, model)]
         parts += [grids.verdicts(committed["verdicts"], model), grids.bits(committed["bits"], model)]
-        parts += [grids.ranks(summary, model), grids.composition(committed["composition"], model)]
-        parts += [grids.likelihoods(summary, model), grids.checks(summary, model)]
+        parts += [
+            grids.push_forward(committed["push_forward"], model),
+            grids.ranks(summary, model),
+            grids.checks(summary, model),
+        ]
     return _apart(parts)
 
 
@@ -145,7 +133,7 @@ class Run:
 
 DEMO_PAGES = {"README.md": answer, "docs/demo.md": demo}
 RUNS = (
-    Run("standin", DEMO_PAGES, ("bits", "composition", "comparisons"), DEMO_FIGURES),
+    Run("standin", DEMO_PAGES, ("bits", "push_forward", "comparisons"), DEMO_FIGURES),
     Run("facts", {"docs/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Run("evidence", {"docs/evidence.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"),
     Run("kl_seeds", {"docs/evidence.md": kl_seeds}, ("bits", "seeds"), ("seeds",), "kl_"),
