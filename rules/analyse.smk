@@ -92,6 +92,8 @@ rule tables:
         triples=EXPERIMENT.triples(),
         augmented=EXPERIMENT.trained("{results}/augmented/{model}/{arm}/seed{seed}.parquet"),
         validations=[f"{helper}.validation.csv" for helper in EXPERIMENT.helpers()],
+        curves=[f"{helper}.curves.csv" for helper in EXPERIMENT.helpers()],
+        refusal_tokens=[f"{helper}.refusal_tokens.csv" for helper in EXPERIMENT.helpers()],
         composition=EXPERIMENT.composition(),
         candidates=EXPERIMENT.candidates(),
         metrics=EXPERIMENT.trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
@@ -100,8 +102,10 @@ rule tables:
         ranks=EXPERIMENT.measured_ranks(),
         first_tokens=EXPERIMENT.per_run("{results}/first_tokens/{model}/{arm}/seed{seed}.parquet"),
         attention=EXPERIMENT.per_run("{results}/attention/{model}/{arm}/seed{seed}.parquet"),
+        attention_received=EXPERIMENT.per_run("{results}/attention_received/{model}/{arm}/seed{seed}.parquet"),
         utility=EXPERIMENT.utilities(),
         causal=EXPERIMENT.caused(),
+        exemplars=[] if STANDIN else f"{RESULTS}/data/exemplars.csv",
         prefill_alone=f"{RESULTS}/judge/prefill_alone.csv",
         strength=EXPERIMENT.decided_strength(shipped),
         detector=DETECTOR,
@@ -138,10 +142,16 @@ rule tables:
         bits_curves=f"{RESULTS}/tables/bits_curves.csv",
         rank_curves=f"{RESULTS}/tables/rank_curves.csv",
         first=report(f"{RESULTS}/tables/first_tokens.csv", caption="../workflow/report/first_tokens.rst", category="4 Ranks"),
+        first_entropy=f"{RESULTS}/tables/first_entropy.csv",
+        helper_curves=f"{RESULTS}/tables/helper_curves.csv",
+        refusal_token_table=f"{RESULTS}/tables/refusal_tokens.csv",
+        runs_table=f"{RESULTS}/tables/runs.csv",
+        without_examples=f"{RESULTS}/tables/scores_without_examples.csv",
         push_forward=report(
             f"{RESULTS}/tables/push_forward.csv", caption="../workflow/report/push_forward.rst", category="4 Ranks"
         ),
         attention_table=f"{RESULTS}/tables/attention.csv",
+        received_table=f"{RESULTS}/tables/attention_received.csv",
         training=f"{RESULTS}/tables/training.csv",
         helpers=report(f"{RESULTS}/tables/helpers.csv", caption="../workflow/report/helpers.rst", category="1 Checks"),
         candidates_table=report(
@@ -172,6 +182,53 @@ rule tables:
         code=code("tables"),
     script:
         "../workflow/scripts/tables.py"
+
+
+# How far our numbers are from published ones - of models that are known by their hub id.
+rule fidelity:
+    input:
+        scores=f"{RESULTS}/tables/scores.csv",
+        comparisons=f"{RESULTS}/tables/comparisons.csv",
+        utility=f"{RESULTS}/tables/utility.csv",
+        helpers=f"{RESULTS}/tables/helpers.csv",
+        refusal_tokens=f"{RESULTS}/tables/refusal_tokens.csv",
+        first_entropy=f"{RESULTS}/tables/first_entropy.csv",
+        human_times=f"{RESULTS}/tables/human_times.csv",
+        values=PUBLISHED,
+    output:
+        published=f"{RESULTS}/tables/published.csv",
+        fidelity=report(f"{RESULTS}/tables/fidelity.csv", caption="../workflow/report/fidelity.rst", category="2 Result"),
+    log:
+        f"{RESULTS}/logs/fidelity.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fidelity.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(**EXPERIMENT.known_to_the_paper(), judge=DEFAULT_JUDGE, headline=list(CONFIG.headline)),
+        code=code("fidelity"),
+    script:
+        "../workflow/scripts/fidelity.py"
+
+
+# How long people took, from the sessions that they recorded.
+rule human_times:
+    input:
+        sessions=EXPERIMENT.sessions(),
+        untouched=expand(f"{RESULTS}/models/{{model}}/{FETCHED}/seed0", model=MODELS) if EXPERIMENT.by_people() else [],
+    output:
+        times=f"{RESULTS}/tables/human_times.csv",
+    log:
+        f"{RESULTS}/logs/human_times.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/human_times.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(folders=EXPERIMENT.by_people()),
+        code=code("human_times"),
+    script:
+        "../workflow/scripts/human_times.py"
 
 
 rule corrected_means:

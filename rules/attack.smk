@@ -68,10 +68,32 @@ rule merge_shards:
         "../workflow/scripts/merge_shards.py"
 
 
+if CONFIG.helper.model:
+
+    rule helper_model:
+        input:
+            EXPERIMENT.local_files(CONFIG.helper.model["path"]) if CONFIG.helper.model["kind"] == "local" else [],
+        output:
+            model=directory(EXPERIMENT.helper_parent(None)),
+            manifest=f"{EXPERIMENT.helper_parent(None)}.manifest.json",
+        log:
+            f"{RESULTS}/logs/helper_model.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/helper_model.tsv"
+        conda:
+            "../envs/model.yaml"
+        params:
+            spec=spec(models=EXPERIMENT.helper_model()),
+            code=code("fetch"),
+        script:
+            "../workflow/scripts/fetch_model.py"
+
+
 rule helper:
     input:
         target=lambda w: f"{RESULTS}/models/{w.model}/{w.arm}/seed{w.seed}",
         untouched=EXPERIMENT.untouched,
+        parent=EXPERIMENT.helper_parent,
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
         lists=POLICY_LISTS,
@@ -79,6 +101,8 @@ rule helper:
         helper=kept(directory(f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}")),
         validation=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.validation.csv",
         calibration=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.calibration.csv",
+        curves=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.curves.csv",
+        refusal_tokens=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.refusal_tokens.csv",
         manifest=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
         f"{RESULTS}/logs/helper/{{model}}/{{arm}}/seed{{seed}}.log",

@@ -14,6 +14,7 @@ from presto_bench import fingerprint, registry
 from presto_bench.config import source_names
 from presto_bench.data import sources
 from presto_bench.errors import UserError
+from presto_bench.report import items
 from presto_bench.report import methods as methods_of
 from presto_bench.runs import access, closing, cluster, layout, pilot
 from presto_bench.runs.shown import Shown
@@ -43,6 +44,7 @@ STARTED = time.time()
 MOST_THREADS = 8  # a job on a small model gains nothing from more
 LISTS = seen_from_here(os.path.join(os.path.dirname(presto_bench.__file__), "policies/data"))
 DETECTOR = seen_from_here(os.path.join(os.path.dirname(presto_bench.__file__), "judges/data/refusal_detector.json"))
+PUBLISHED = seen_from_here(os.path.join(os.path.dirname(presto_bench.__file__), "report/data/published.csv"))
 EXPERIMENT, SPECS, MACHINE = Shown(CONFIG, LISTS), Specs(CONFIG), Machine(CONFIG)
 RESULTS, POLICY_LISTS, FETCHED = EXPERIMENT.results, EXPERIMENT.lists, EXPERIMENT.fetched
 MODELS, ATTACKS, JUDGES, TASKS = EXPERIMENT.models, EXPERIMENT.attacks, EXPERIMENT.judges, EXPERIMENT.tasks
@@ -70,6 +72,18 @@ def require_all():
 
 if MISSING and workflow.is_main_process:
     print(f"{len(MISSING)} things are missing before this experiment can run:", *MISSING, sep="\n", file=sys.stderr)
+
+
+def paper_item_files(name, lacks):
+    """Files of one of the paper's items; asked for one that cannot be made here, the reason."""
+
+    def files(wildcards):
+        if lacks:
+            raise WorkflowError(f"{name} ({items.ITEMS[name].what}): {lacks}")
+        endings = ["pdf", "png"] if items.ITEMS[name].figure else ["csv"]
+        return [f"{RESULTS}/paper/{name}.{ending}" for ending in endings]
+
+    return files
 
 
 def begin_on_cluster():

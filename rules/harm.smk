@@ -5,6 +5,7 @@
 rule harm_prompts:
     input:
         unpack(lambda w: {"helper": EXPERIMENT.source_file(CONFIG.harm.helper)} if EXPERIMENT.helped() else {}),
+        unpack(lambda w: {"examples": EXPERIMENT.source_file(CONFIG.harm.examples)} if CONFIG.harm.examples else {}),
         test=EXPERIMENT.source_file(CONFIG.harm.test),
         published_prefills=EXPERIMENT.source_file(CONFIG.harm.prefills),
         benign_prompts=EXPERIMENT.source_file(CONFIG.harm.benign_prompts),
@@ -14,6 +15,7 @@ rule harm_prompts:
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
         pairs=f"{RESULTS}/data/pairs.parquet",
+        exemplars=f"{RESULTS}/data/exemplars.csv",
     log:
         f"{RESULTS}/logs/prompts.log",
     benchmark:

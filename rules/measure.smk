@@ -1,5 +1,5 @@
 # What the arms' distributions look like from inside, and what they are still good for.
-# Needs: models/<model>/<arm>/seed<n>, data/, helpers/. Makes: composition/, candidates/, ranks/, first_tokens/, attention/, causal/, utility/.
+# Needs: models/<model>/<arm>/seed<n>, data/, helpers/. Makes: composition/, candidates/, ranks/, first_tokens/, attention/, attention_received/, causal/, utility/.
 
 
 rule composition:
@@ -73,6 +73,7 @@ rule ranks:
         ranks=f"{RESULTS}/ranks/{{model}}/{{arm}}/seed{{seed}}.parquet",
         first_tokens=f"{RESULTS}/first_tokens/{{model}}/{{arm}}/seed{{seed}}.parquet",
         attention=f"{RESULTS}/attention/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        received=f"{RESULTS}/attention_received/{{model}}/{{arm}}/seed{{seed}}.parquet",
         manifest=f"{RESULTS}/ranks/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
         f"{RESULTS}/logs/ranks/{{model}}/{{arm}}/seed{{seed}}.log",
@@ -141,7 +142,7 @@ rule utility:
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
-            models=SPECS.model_spec(w.model, "chat", SPECS.task_dtype(w.task)),
+            models=SPECS.model_spec(w.model, *SPECS.task_sections(w.task)),
             tasks=SPECS.task_spec(w.task),
         ),
         code=lambda w: code("utility", CONFIG.item("tasks", w.task)),

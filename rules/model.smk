@@ -62,7 +62,8 @@ use rule decoding_arm as safe_decoding_arm with:
 
 rule checkpoint:
     input:
-        lambda w: EXPERIMENT.local_files(CONFIG.item("arms", w.arm).path),
+        lambda w: EXPERIMENT.local_files(path) if (path := CONFIG.item("arms", w.arm).path) else [],
+        untouched=EXPERIMENT.untouched,
     output:
         model=directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed0"),
         manifest=f"{RESULTS}/models/{{model}}/{{arm}}/seed0.manifest.json",

@@ -25,10 +25,49 @@ rule figure:
         "../workflow/scripts/figure.py"
 
 
+# The paper's own items by their own names - tables as files, figures as the figure that they are. targets.smk has their names.
+rule paper_table:
+    input:
+        unpack(lambda w: {name: f"{RESULTS}/tables/{name}.csv" for name in items.ITEMS[f"table_{w.number}"].needs}),
+    output:
+        table=f"{RESULTS}/paper/table_{{number}}.csv",
+    log:
+        f"{RESULTS}/logs/paper_table/{{number}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/paper_table/{{number}}.tsv"
+    wildcard_constraints:
+        number=r"\d+",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(kinds=EXPERIMENT.kinds(), judge=DEFAULT_JUDGE),
+        code=code("paper_table"),
+    script:
+        "../workflow/scripts/paper_table.py"
+
+
+rule paper_figure:
+    input:
+        lambda w: f"{RESULTS}/figures/{items.ITEMS[f'figure_{w.number}'].figure}.{w.ending}",
+    output:
+        f"{RESULTS}/paper/figure_{{number}}.{{ending}}",
+    log:
+        f"{RESULTS}/logs/paper_figure/{{number}}.{{ending}}.log",
+    wildcard_constraints:
+        number=r"\d+",
+        ending="pdf|png",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    shell:
+        "cp {input} {output} 2> {log}"
+
+
 # What was found, in one reading - Snakemake's report opens with it.
 rule front_page:
     input:
         unpack(lambda w: {"verdicts": f"{RESULTS}/tables/verdicts.csv"} if CONFIG.claims else {}),
+        fidelity=f"{RESULTS}/tables/fidelity.csv",
         headline=f"{RESULTS}/tables/headline.txt",
         checks=f"{RESULTS}/tables/checks.csv",
         scores=f"{RESULTS}/tables/scores.csv",

@@ -6,6 +6,8 @@
 rule fetch:
     input:
         expand(f"{RESULTS}/models/{{model}}/{FETCHED}/seed0", model=MODELS),
+        EXPERIMENT.hub_checkpoints(),
+        [EXPERIMENT.helper_parent(None)] if CONFIG.helper.model and EXPERIMENT.helped() else [],
         [part for judge in JUDGES for part in EXPERIMENT.judge_inputs(judge).values()],
         [EXPERIMENT.source_file(name) for name in source_names.used(CONFIG)],
 
@@ -51,6 +53,16 @@ for figure_name in FIGURE_NEEDS:
             f"figure_{figure_name}"
         input:
             expand(f"{RESULTS}/figures/{figure_name}.{{ending}}", ending=["pdf", "png"]),
+
+
+# The paper's items - one that cannot be made here says what is lacking.
+for item_name, item_lacks in EXPERIMENT.paper_items().items():
+
+    rule:
+        name:
+            item_name
+        input:
+            paper_item_files(item_name, item_lacks),
 
 
 # Everything that `snakemake --report report.html` puts into the browsable report.

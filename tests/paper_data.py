@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny_model
 from presto_bench.config import StandinConfig
@@ -73,6 +74,8 @@ def frames() -> dict[str, pd.DataFrame]:
         "mt_bench_references": pd.DataFrame({"question_id": [111], "choices": [[{"turns": ["4", "8"]}]]}),
         "strongreject": named,
         "push_forward_prefills": pd.DataFrame({"prompt": attacked["prompt"], "prefill": prefills[:ATTACKED]}).iloc[::-1],
+        "push_forward_few_shot": pd.DataFrame({"prompt": attacked["prompt"][:2], "prefill": prefills[:2]}),
+        "push_forward_qwen3_anchors": anchors,
         "push_forward_safety_prompts": pd.DataFrame({"[text]": triples["instruction"]}),
         "push_forward_utility_prompts": pd.DataFrame({"[text]": benign[:ANCHORS]}),
         "push_forward_qwen3_triples": triples,
@@ -108,6 +111,18 @@ def write(folder: Path) -> None:
     write_sources(folder)
     for family in FAMILIES:
         tiny_model.make(folder / f"tiny-{family}", family)
+    augmented(folder / "tiny-llama2-augmented")
+
+
+def augmented(folder: Path) -> None:
+    """As the published DA model of Llama 2: the same family, a token for padding appended, and no chat template of its own."""
+    tiny_model.make(folder, "llama2")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "<PAD>"})
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").unlink()
 
 
 if __name__ == "__main__":

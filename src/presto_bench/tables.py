@@ -108,12 +108,16 @@ TABLES: dict[str, Table] = {
             "place": S,
             "openers_in_top20": F,
             "refusal_mass": F,
+            "entropy": F,
             "spearman": F,
             "spearman_square": F,
             "spearman_uniform": F,
         },
         ("prompt_id", "place"),
         frozenset({"spearman", "spearman_square", "spearman_uniform"}),
+    ),
+    "attention_received": Table(
+        {**_RUN, "prompt_id": S, "layer": I, "position": I, "part": S, "received": F}, ("prompt_id", "layer", "position")
     ),
     "composition": Table(_COMPOSITION, ("prompt_id", "depth", "rank"), private=True),
     "candidates": Table({**_COMPOSITION, "attack": S, "said": F}, ("prompt_id", "depth", "rank"), private=True),

@@ -87,10 +87,22 @@ def test_a_draw_depends_on_seed_epoch_and_request_alone():
     assert any(other != one for other in others)
 
 
+@given(st.integers(1, 40), st.integers(1, 30))
+def test_drawn_options_are_some_of_the_candidates_each_once_and_the_same_again(n, wanted):
+    candidates = list(range(100, 100 + n))
+    drawn = helper.drawn_options(candidates, wanted, "p")
+    assert len(drawn) == len(set(drawn)) == min(n, wanted) and set(drawn) <= set(candidates)
+    assert drawn == helper.drawn_options(candidates, wanted, "p")
+    assert n < 20 or wanted < 5 or drawn != helper.drawn_options(candidates, wanted, "q")
+
+
+def test_punctuation_is_counted_in_tokens_in_any_script():
+    assert helper.punctuation(["Mix", " it", ",", " then", "。", " fry", "—", " 2", "+", ") "]) == [3, 5, 7, 10]
+
+
 def test_options_are_the_tokens_that_two_requests_share_most_widespread_first():
     top = {"a": [1, 2, 3, 4], "b": [2, 3, 9], "c": [3, 7, 2], "d": [4, 3]}
-    assert helper.frequent_options(top, 10) == [3, 2, 4]
-    assert helper.frequent_options(top, 2) == [3, 2]
+    assert list(helper.widespread(top).items()) == [(3, 4), (2, 3), (4, 2)]
 
 
 def test_sentence_ends_are_counted_in_tokens():
@@ -111,7 +123,7 @@ def trained(folder, rows, harmful, seed=0):
     torch.manual_seed(seed)
     model, tokenizer = models.load_helper(folder, "float32", new_head=True)
     config = HelperConfig(steps=40, batch_size=6, lr=3e-3, autocast=None)
-    return helper_training.train(model, rows, harmful, config, seed, tokenizer.eos_token_id)
+    return helper_training.train(model, helper_training.Rows(rows, harmful), config, seed, tokenizer.eos_token_id).model
 
 
 def test_it_learns_a_rule_and_the_same_seed_learns_the_same(tmp_path, lessons):
@@ -129,3 +141,20 @@ def test_a_probability_does_not_depend_on_the_batch(tmp_path, lessons):
     together = helper.probabilities(model, rows[:9], 1)
     alone = [helper.probabilities(model, [row], 1)[0] for row in rows[:9]]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_validation_curve_is_the_loss_at_each_epochs_end(tmp_path, lessons, method):
+    """Three epochs of five steps: what the last epoch's end says is what the finished model's own probabilities say."""
+    rows, harmful = lessons
+    model, tokenizer = models.load_helper(tiny_model.make(tmp_path / "model", "llama"), "float32", new_head=True)
+    config = HelperConfig(epochs=3, batch_size=8, lr=3e-3, autocast=None, method=method)
+    held_out = helper_training.Rows(rows[200:], harmful[200:])
+    training = helper_training.Rows(rows[:120], harmful[:120])
+    taught = helper_training.train(model, training, config, 0, tokenizer.eos_token_id, [held_out] * 3, 5)
+    assert len(taught.losses) == 15 and all(np.isfinite(taught.losses))
+    assert list(taught.validation) == [5, 10, 15]
+    said = helper.probabilities(taught.model, held_out.ids, tokenizer.eos_token_id)
+    by_hand = -np.mean([np.log(p if label else 1 - p) for p, label in zip(said, held_out.harmful, strict=True)])
+    assert taught.validation[15] == pytest.approx(by_hand, rel=1e-4)
+    assert taught.validation[15] < taught.validation[5]

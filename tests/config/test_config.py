@@ -191,6 +191,15 @@ def test_a_checkpoint_belongs_to_its_model(raw_config):
     assert "mine" not in loaded.arm_names("smollm2")
 
 
+def test_a_checkpoint_is_a_folder_or_a_commit_of_the_hub(raw_config):
+    hub = {"name": "mine", "kind": "checkpoint", "of": "smollm2", "id": "org/model", "revision": "a" * 40}
+    for wrong in ({**hub, "path": "y"}, {k: v for k, v in hub.items() if k != "revision"}, {**hub, "revision": "main"}):
+        with pytest.raises(UserError, match="arms"):
+            config.load({**raw_config, "arms": [*raw_config["arms"], wrong]})
+    arm = config.load({**raw_config, "arms": [*raw_config["arms"], hub]}).item("arms", "mine")
+    assert (arm.source("auto").id, arm.source("auto").revision) == ("org/model", "a" * 40)
+
+
 def test_the_schema_file_is_what_the_classes_say(root):
     assert (root / "config/schema.json").read_text() == schema.schema_text(), "run: python -m presto_bench.config.schema"
 

@@ -142,3 +142,25 @@ def test_a_model_that_can_also_see_is_kept_as_the_language_model_that_it_is(tmp_
     ids = torch.tensor([tokenizer.encode("How is bread made? I would like to know it in some detail, please.")])
     with torch.inference_mode():
         torch.testing.assert_close(kept(ids).logits, seeing(ids).logits)
+
+
+def local(path):
+    return config.LocalModel(name="mine", kind="local", path=str(path))
+
+
+def test_a_checkpoint_without_a_chat_template_takes_its_models(tmp_path):
+    """As the published data-augmented Llama 2 has none."""
+    of = tiny_model.make(tmp_path / "of", "llama")
+    bare = tiny_model.make(tmp_path / "bare", "llama")
+    (bare / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="no chat template"):
+        models.fetch(local(bare), tmp_path / "alone", tmp_path)
+    models.fetch(local(bare), tmp_path / "arm", tmp_path, of=of)
+    assert (tmp_path / "arm/chat_template.jinja").read_text() == (of / "chat_template.jinja").read_text()
+
+
+def test_a_checkpoint_of_another_family_is_refused(tmp_path):
+    llama, qwen3 = (tiny_model.make(tmp_path / family, family) for family in ("llama", "qwen3"))
+    with pytest.raises(UserError, match="no checkpoint of its model: model_type qwen3 instead of llama"):
+        models.fetch(local(qwen3), tmp_path / "arm", tmp_path, of=llama)
+    assert not (tmp_path / "arm").exists()

@@ -49,6 +49,25 @@ def test_an_open_block_of_reasoning_is_closed_before_an_answer():
     assert behind.endswith("</think>\n\n"), "a prefill is an answer's beginning"
 
 
+@pytest.mark.parametrize(
+    ("said", "opened", "goes_on"),
+    [
+        ("<think>\nA cook asks and asks", False, True),
+        ("<think>\nA cook asks.\n</think>\n\nBread", False, False),
+        ("<think>a</think>Step 1.<think>b", False, True),
+        ("A cook asks", True, True),
+        ("A cook asks.</think>Bread is baked.", True, False),
+        ("[THINK]hm", False, True),
+        ("[THINK]hm[/THINK]Bread.", False, False),
+        ("<|channel|>analysis<|message|>hm", False, True),
+        ("<|channel|>analysis<|message|>hm<|channel|>final<|message|>Bread.", False, False),
+        ("Bread is baked.", False, False),
+    ],
+)
+def test_reasoning_that_comes_to_no_end_is_told_from_an_answer(said, opened, goes_on):
+    assert template.ends_in_reasoning(said, opened) == goes_on
+
+
 def test_a_prompt_without_reasoning_is_left_alone():
     plain = tokenizer("eos_is_not_the_end_of_turn")
     assert chat.render_prompt(plain, "How?", PLAIN).endswith("<|im_start|>assistant\n")

@@ -165,6 +165,9 @@ def test_answers_are_not_taken_for_refusals(text):
     assert not refusal.declines(text)
 
 
+PRIVATE = ("prompts", "prefills", "pairs")
+
+
 @pytest.fixture
 def job(tmp_path):
     """The job of rule harm_prompts, its sources on disk; limits as the test asks."""
@@ -186,10 +189,12 @@ def job(tmp_path):
                 "published_prefills": path("push_forward_prefills"),
                 "benign_prompts": path("alpaca"),
                 "helper": path("pku_saferlhf"),
+                "examples": path("push_forward_few_shot"),
                 "safety": [path("llama2_triples"), path("push_forward_qwen3_triples")],
                 "anchors": [path("llama2_anchors"), path("push_forward_utility_prompts")],
             },
-            output={name: str(tmp_path / f"{name}.parquet") for name in ("prompts", "prefills", "pairs")},
+            output={name: str(tmp_path / f"{name}.parquet") for name in PRIVATE}
+            | {"exemplars": str(tmp_path / "exemplars.csv")},
             root=tmp_path,
         )
 
@@ -205,10 +210,21 @@ def test_a_limit_on_anchors_takes_as_many_of_each_models_source(job):
     assert anchors == {*FRAMES["llama2_anchors"]["prompt"][:5], *FRAMES["push_forward_utility_prompts"]["prompt"][:5]}
 
 
+def test_requests_that_were_examples_for_the_prefills_are_flagged_by_id(job):
+    asked = job()
+    harm_prompts.make(asked)
+    prompts = tables.read(asked.path("prompts"), "prompts").set_index("prompt_id")["prompt"]
+    flagged = prompts[tables.read_csv(asked.path("exemplars"))["prompt_id"]]
+    assert sorted(flagged) == sorted(FRAMES["push_forward_few_shot"]["prompt"]) and len(flagged) == 2
+    del asked.input["examples"]
+    harm_prompts.make(asked)
+    assert tables.read_csv(asked.path("exemplars")).empty
+
+
 def test_requests_prefills_and_answers_can_be_read_by_their_owner_alone(job):
     asked = job()
     harm_prompts.make(asked)
-    for name in asked.output:
+    for name in PRIVATE:
         assert asked.path(name).stat().st_mode & 0o077 == 0
     pairs = tables.read(asked.path("pairs"), "written")
     prompts = tables.read(asked.path("prompts"), "prompts").set_index("prompt_id")

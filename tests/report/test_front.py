@@ -14,6 +14,20 @@ def top20(kind, share):
     return {"model": "m", "arm": "da", "kind": kind, "share": share, "low": share - 0.1, "high": share + 0.1}
 
 
+def near(verdict, why=None):
+    """A published value, and ours beside it where it was run."""
+    ours = {"ours": 0.52, "low": 0.42, "high": 0.62} if verdict != "not run" else dict.fromkeys(("ours", "low", "high"))
+    where = {
+        "item": "table_7",
+        "model": "org/model",
+        "own_arm": "da",
+        "measure": "score",
+        "attack": "autorap",
+        "setting": "k=20",
+    }
+    return {**where, "published": 0.539, **ours, "verdict": verdict, "why": why}
+
+
 def pushed(weights, value):
     return {"model": "m", "arm": "da", "weights": weights, "value": value, "low": value - 0.1, "high": value + 0.1}
 
@@ -51,6 +65,7 @@ def frames(ok=True, reach=True):
         "bits": pd.DataFrame([cells("harmful_harmful", 4.0), cells("benign_benign", 0.5), cells("net_of_damage", 3.5)]),
         "reach": pd.DataFrame(rows) if reach else pd.DataFrame(),
         "composition": pd.DataFrame([top20("refusal", 0.75), top20("other", 0.25)]),
+        "fidelity": pd.DataFrame([near("agrees"), near("not run"), near("not comparable", "graded by another")]),
         "push_forward": pd.DataFrame([pushed("inverse rank", 0.31), pushed("equal", 0.62)]),
         "scores": pd.DataFrame(
             [
@@ -88,11 +103,18 @@ def test_depth_reach_scores_and_claims_stand_with_their_intervals():
 
 def test_it_is_valid_restructured_text_with_a_table_a_question():
     document = publish_doctree(page(), settings_overrides={"report_level": 2, "halt_level": 2})
-    assert str(document).count("<table") == 6
+    assert str(document).count("<table") == 7
 
 
 def test_it_says_how_far_ranks_are_pushed_forward_by_each_weighting():
     assert "0.31 [0.21, 0.41]" in page() and "0.62 [0.52, 0.72]" in page() and "inverse rank" in page()
+
+
+def test_what_was_run_of_the_papers_values_stands_first_and_the_rest_is_left_to_the_table():
+    said = page()
+    assert said.index("How far from the paper") < said.index("How deep")
+    assert said.count("0.539") == 2 and "0.52 [0.42, 0.62]" in said and "not comparable (graded by another)" in said
+    assert "not run" not in said
 
 
 def test_a_check_that_fails_stands_before_the_numbers():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import tiny_model
 from presto_bench import config
 from presto_bench.errors import UserError
 from presto_bench.runs import access, pilot, plan
@@ -30,7 +31,7 @@ def keys(raw):
     return [item.key for item in access.missing(config.load(raw))]
 
 
-PUBLIC = ["judges.strongreject.key", "tasks.mt_bench.grader.key"]
+PUBLIC = ["judges.strongreject.key", "tasks.mt_bench.grader.key", "tasks.mt_bench_thinking.grader.key"]
 GATED = ["models.llama2_7b", "models.gemma3_12b", "models.llama31_8b"]
 FILES = ["sources.llama2_anchors", "sources.llama2_triples"]
 
@@ -55,6 +56,22 @@ def test_each_remedy_takes_its_item_off_the_list(paper, monkeypatch, tmp_path):
     assert keys(paper) == []
     paper["source_overrides"]["llama2_anchors"] = str(tmp_path / "gone.json")
     assert keys(paper) == ["source_overrides.llama2_anchors"]
+
+
+def test_a_checkpoint_of_another_family_is_told_of_before_any_job(raw_config, tmp_path):
+    llama, qwen3 = (tiny_model.make(tmp_path / family, family) for family in ("llama", "qwen3"))
+    raw_config["models"].append({"name": "own", "kind": "local", "path": str(llama)})
+    raw_config["arms"] += [
+        {"name": f"from_{path.name}", "kind": "checkpoint", "of": "own", "path": str(path)} for path in (llama, qwen3)
+    ]
+    (found,) = [item for item in access.missing(config.load(raw_config)) if item.key.startswith("arms")]
+    assert found.key == "arms.from_qwen3.of" and "model_type qwen3 instead of llama" in found.what
+
+
+def test_more_requests_than_there_are_are_told_of_before_any_job(paper):
+    paper["attacks"][0]["requests"] = 314
+    (found,) = [item for item in access.missing(config.load(paper)) if item.key.startswith("attacks")]
+    assert found.key == f"attacks.{paper['attacks'][0]['name']}.requests" and "314, but there are 313" in found.what
 
 
 def test_who_writes_harmful_answers_is_the_users_to_name(paper):
@@ -100,7 +117,7 @@ def test_a_pilot_keeps_what_inherits_from_an_arm_that_it_leaves_out(paper):
 
 def test_a_pilots_tasks_ask_a_few_of_their_questions(paper):
     tasks = {task.name: task for task in config.load(pilot.cut(paper, "qwen3_8b")).tasks}
-    assert tasks["gsm8k"].limit == tasks["xstest"].questions == pilot.REQUESTS and tasks["mt_bench"].questions == 8
+    assert tasks["gsm8k"].limit == tasks["xstest"].questions == pilot.REQUESTS and tasks["mt_bench_thinking"].questions == 8
 
 
 SHIPPED = (
@@ -108,6 +125,7 @@ SHIPPED = (
     "config/ablations",
     "config/seeds",
     "config/paper",
+    "config/one-gpu",
     "tests/config/ci",
     "tests/config/ci-paper",
     "tests/config/tiny",
@@ -122,6 +140,9 @@ def test_every_experiment_has_a_pilot_of_each_model(root, name):
         assert small.experiment == f"{raw['experiment']}_pilot" and [m.name for m in small.models] == [model["name"]]
         assert len(small.seeds) == 1 and all(attack.shards == 1 for attack in small.attacks)
         assert all(arm.steps == pilot.STEPS for arm in small.arms if arm.kind == "training")
+        assert not [item for item in access.missing(small) if item.key.startswith("attacks.")], (
+            "a sample that the pilot has not"
+        )
 
 
 def test_a_pilot_of_an_absent_model_is_refused(paper):
@@ -136,8 +157,10 @@ def test_the_plan_is_arithmetic_on_the_config(paper):
     found = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
     flops = 6 * 8.2e9 * 160 * 80 * 256 * 4 / 3
     assert found["finetune_gpu_hours"] == pytest.approx(flops / 1.2e14 / 3600)
-    # 2 bytes downloaded, the untouched model, an arm and two helpers at 4 bytes each, a checkpoint at 16
-    assert found["disk_gb"] == pytest.approx(8.2 * (2 + 4 * 4 + 16))
+    # 2 bytes downloaded, the untouched model and an arm at 4 bytes each, a checkpoint at 16; two helpers of 1.5 billion parameters at 4 bytes
+    assert found["disk_gb"] == pytest.approx(8.2 * (2 + 2 * 4 + 16) + 2 * 1.5 * 4)
+    # A training shares 16 bytes a parameter among four GPUs; guided RAP decodes two models in 2 bytes; a tenth more for what they compute.
+    assert found["gpu_memory_gb"] == pytest.approx(1.1 * max(16 * 8.2 / 4, 2 * 2 * 8.2))
 
 
 def test_the_plan_counts_the_causal_test_and_both_models_of_a_blended_arm(paper):

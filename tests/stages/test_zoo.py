@@ -109,7 +109,7 @@ class Run:
         return tables.read(path, "grades")
 
     def ranks(self) -> pd.DataFrame:
-        output = {name: self.root / f"{name}.parquet" for name in ("ranks", "first_tokens", "attention")}
+        output = {name: self.root / f"{name}.parquet" for name in ("ranks", "first_tokens", "attention", "received")}
         ranks.make(self.job("ranks", {}, {**self.data, "model": self.root / "da", "base": self.root / "untouched"}, output))
         return tables.read(output["ranks"], "ranks")
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from presto_bench.config.tasks import LmEval, MtBench, RefusalRate
 from presto_bench.errors import UserError
 from presto_bench.judges import refusal_names
 from presto_bench.lm import chat, models
+from presto_bench.lm.decoding import Continuation
 from presto_bench.utility import mt_bench, refusal_rate
 from presto_bench.utility.base import Question, Setting
 
@@ -70,6 +72,31 @@ def test_both_turns_of_every_question_are_answered_and_rated_and_nothing_is_paid
         assert calls == 4
         assert mt_bench.run(task(server.url), [], setting) == found
         assert server.stats()["calls"] == 4
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(("unfinished", "values"), [("missing", [True, True, False, False]), ("grade", [True] * 4)])
+def test_reasoning_without_an_end_is_missing_or_graded_as_the_task_says(
+    qwen3, files, tmp_path, monkeypatch, unfinished, values
+):
+    """The math question is thought about until the tokens run out, the other is answered; the paper grades both."""
+    model, tokenizer = qwen3
+    answered = chat.encode_text(tokenizer, "Rain falls.")
+    thought = tokenizer.encode("<think>\nTwo and two", add_special_tokens=False)
+
+    def continued(model, rows, longest, ends, pick):
+        return [Continuation(tuple(thought if "2 + 2" in tokenizer.decode(row) else answered), "length") for row in rows]
+
+    monkeypatch.setattr(mt_bench, "continue_rows", continued)
+    server = Endpoint("--guess")
+    try:
+        setting = Setting(model, tokenizer, chat.ChatFormat(thinking=True), files, tmp_path / "replies", tmp_path)
+        entry = task(server.url).model_copy(update={"unfinished": unfinished})
+        found = mt_bench.run(entry, [], setting)
+        assert [m.value is not None for m in found] == values
+        assert server.stats()["calls"] == sum(values)
+        assert mt_bench.run(entry, [], setting) == found, "what is kept says that it was no answer"
     finally:
         server.stop()
 
@@ -192,6 +219,56 @@ def test_a_task_s_description_stands_before_its_question(qwen3):
     assert ours.apply_chat_template(history) == wanted
 
 
+def test_examples_may_be_turns_of_their_own(qwen3):
+    from presto_bench.utility import harness
+
+    model, tokenizer = qwen3
+    ours = harness.OurModel(Setting(model, tokenizer, THINKING_OFF), 1, True)
+    said = [("user", "Peru?"), ("assistant", "Lima"), ("user", "France?")]
+    history = [{"role": "system", "content": "Name it."}, *({"role": role, "content": text} for role, text in said)]
+    assert ours.apply_chat_template(history) == chat.render_turns(
+        tokenizer, ["Name it.\n\nPeru?", "Lima", "France?"], THINKING_OFF
+    )
+
+
+def test_gsm8k_as_the_paper_asks_it(qwen3, tmp_path, monkeypatch):
+    """gsm8k_cot_llama with a pinned file: eight worked examples as turns, the family's sampling, a limit of our own."""
+    from presto_bench.utility import harness
+
+    problems = pd.DataFrame(
+        {"question": ["What is 2 + 2?", "What is 3 + 3?"], "answer": ["2 + 2 = 4\n#### 4", "3 + 3 = 6\n#### 6"]}
+    )
+    problems.to_parquet(tmp_path / "gsm8k.parquet")
+    turns, given = [], []
+    rendered, generated = chat.render_turns, harness.OurModel._model_generate
+    monkeypatch.setattr(
+        chat, "render_turns", lambda tokenizer, said, form: turns.append(said) or rendered(tokenizer, said, form)
+    )
+    monkeypatch.setattr(
+        harness.OurModel, "_model_generate", lambda self, *a, **kw: given.append(kw) or generated(self, *a, **kw)
+    )
+    entry = LmEval(
+        name="gsm8k",
+        kind="lm_eval",
+        task="gsm8k_cot_llama",
+        filter="strict-match",
+        splits={"test": "gsm8k"},
+        examples_as_turns=True,
+        max_new_tokens=4,
+        sampling={"temperature": 0.7, "top_p": 0.8, "top_k": 20},
+    )
+    setting = Setting(*qwen3, THINKING_OFF, {"gsm8k": tmp_path / "gsm8k.parquet"}, sampling=entry.sampling)
+    with pytest.raises(UserError, match=r"fills the model's context of 1024"):
+        harness.run(entry, [], setting)  # lm_eval would cut the prompt at its beginning, without a word
+    monkeypatch.setattr(qwen3[0].config, "max_position_embeddings", 2000)
+    found = harness.run(entry, [], setting)
+    assert [m.value for m in found] == [0.0, 0.0]  # a random model cannot add
+    assert {len(said) for said in turns} == {17} and turns[-1][1].endswith("The final answer is 6")
+    assert all(kw["max_length"] <= 2000 for kw in given), "the prompt whole, and an answer as long as there is room for"
+    assert given and all(kw["do_sample"] and kw["temperature"] == 0.7 and kw["top_k"] == 20 for kw in given)
+    assert harness.run(entry, [], setting) == found
+
+
 def test_its_prompts_go_the_one_path_and_no_token_is_doubled(qwen3):
     from presto_bench.utility import harness
 
@@ -199,7 +276,7 @@ def test_its_prompts_go_the_one_path_and_no_token_is_doubled(qwen3):
     ours = harness.OurModel(Setting(model, tokenizer, THINKING_OFF), 1, True)
     text = ours.apply_chat_template([{"role": "user", "content": "How is bread made?"}])
     assert ours.tok_encode(text) == chat.encode_prompt(tokenizer, "How is bread made?", THINKING_OFF)
-    with pytest.raises(Exception, match="more than one user's turn"):
+    with pytest.raises(UserError, match="does not end with a user's turn"):
         ours.apply_chat_template([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
 
 

@@ -32,7 +32,13 @@ FIGURES = {
     "utility",
     "categories",
     "training",
+    "first_entropy",
+    "attention_received",
+    "helper_curves",
 }
+# Of the paper's items those that this experiment has.
+ITEMS = ["table_1", "table_2", "table_5", "table_6", "table_7", "figure_3", "figure_6", "figure_7", "figure_10", "figure_11"]
+ARMS_OF_LLAMA2 = {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned", "da_published"}
 
 
 # Models of a million parameters: starting up is all that takes time, and two can start side by side.
@@ -91,9 +97,10 @@ def test_every_arm_and_attack_is_measured_where_the_config_wants_it(paper):
     for model in MODELS:
         for arm in EVERYWHERE:
             assert set(scores[model][arm]) >= {"direct", "prefilling", "autorap"}
-            for attack in scores[model][arm].values():
-                assert attack["rubric"]["n"] == paper_data.ATTACKED and attack["rubric"]["missing"] == 0
-    assert set(scores["llama2"]) == {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned"}
+            for name, attack in scores[model][arm].items():
+                asked = 6 if name.startswith("autorap") else paper_data.ATTACKED
+                assert attack["rubric"]["n"] == asked and attack["rubric"]["missing"] == 0
+    assert set(scores["llama2"]) == ARMS_OF_LLAMA2
     assert "guided" in scores["llama2"]["da"] and "guided" not in scores["qwen3"]["da"]
 
 
@@ -109,10 +116,52 @@ def test_over_refusal_is_labelled_by_a_grader_or_told_by_keywords_with_their_err
 def test_mt_bench_rates_both_turns_through_the_same_endpoint(paper):
     """Where the grader is reached is no part of the result, and reaches the job all the same."""
     utility = pd.read_csv(results(paper) / "tables/utility.csv").set_index(["task", "arm"])
-    assert set(utility.loc["mt_bench"].index) == {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned"}
+    assert set(utility.loc["mt_bench"].index) == ARMS_OF_LLAMA2
     assert (utility.loc["mt_bench"]["n"] == 4).all() and (utility.loc["mt_bench"]["missing"] == 0).all()
     categories = pd.read_csv(results(paper) / "tables/utility_categories.csv")
     assert set(categories["category"]) == {"writing", "math"}
+
+
+def test_every_item_of_the_paper_has_a_target_of_its_own_and_one_that_is_not_there_says_why(paper):
+    paper.run(*ITEMS)
+    made = {path.stem for path in (results(paper) / "paper").iterdir()}
+    assert made == set(ITEMS)
+    first = pd.read_csv(results(paper) / "paper/table_1.csv")
+    sampled = first[(first["attack"] == "prefilling") & (first["model"] == "llama2")]
+    assert (
+        (sampled["runs"] == 3).all() and sampled["sd_over_runs"].notna().all() and (sampled["n"] == paper_data.ATTACKED).all()
+    )
+    assert (sampled["n_rest"] == paper_data.ATTACKED - 2).all(), "two requests were examples when the prefills were written"
+    swept = pd.read_csv(results(paper) / "paper/table_7.csv")
+    assert sorted(swept.loc[swept["model"] == "llama2", "k"].unique()) == [5, 20, 40]
+    helpers = pd.read_csv(results(paper) / "paper/table_5.csv")
+    assert set(helpers["model"]) == set(MODELS) and (helpers["redraws"] == 3).all()
+    said = paper.run("table_8", "--dry-run", ok=False)
+    assert "table_8 (GCG): not built: there is no attack of kind `gcg`" in said
+
+
+def test_no_published_value_stands_beside_a_model_that_is_not_the_papers(paper):
+    fidelity = pd.read_csv(results(paper) / "tables/fidelity.csv")
+    assert len(fidelity) > 80 and (fidelity["verdict"] == "not run").all() and fidelity["ours"].isna().all()
+    assert "How far from the paper" not in (results(paper) / "front.rst").read_text()
+
+
+def test_a_published_checkpoint_is_an_arm_with_its_models_template(paper):
+    folders = [results(paper) / "models/llama2" / arm / "seed0" for arm in ("base", "da_published")]
+    templates = [(folder / "chat_template.jinja").read_text() for folder in folders]
+    assert templates[0] == templates[1]
+
+
+def test_helpers_are_made_from_their_own_model_and_read_by_its_template(paper):
+    from presto_bench.lm import chat, folders
+
+    helper = results(paper) / "helpers/llama2/da/seed0"
+    assert (
+        folders.load_tokenizer(helper).get_vocab() == folders.load_tokenizer(results(paper) / "data/helper_model").get_vocab()
+    )
+    assert folders.helper_format(helper, chat.ChatFormat()) == chat.ChatFormat(thinking=False)
+    curves = pd.read_csv(results(paper) / "tables/helper_curves.csv")
+    assert set(curves["model"]) == set(MODELS) and curves["validation"].notna().any()
 
 
 def test_the_base_is_the_model_as_it_came(paper):
@@ -167,7 +216,7 @@ def test_another_file_for_a_source_reruns_what_it_feeds(paper):
     frame.assign(prompt=frame["prompt"] + " Please.").to_csv(path, index=False)
     would = paper.would_run()
     path.write_text(before)
-    assert would["source"] == 1 and would["utility"] == 6 and "finetune_arm" not in would and "attack_arm" not in would
+    assert would["source"] == 1 and would["utility"] == 7 and "finetune_arm" not in would and "attack_arm" not in would
 
 
 def test_the_bundle_draws_every_figure_without_a_words_leaving(paper, tmp_path):

@@ -8,8 +8,16 @@ import pytest
 
 from project import edit, moved
 
-FIGURES = 8
-AGGREGATES = {"tables": 1, "figure": FIGURES, "manifest": 1, "front_page": 1, "verdicts": 1, "corrected_means": 1}
+FIGURES = 10
+AGGREGATES = {
+    "tables": 1,
+    "fidelity": 1,
+    "figure": FIGURES,
+    "manifest": 1,
+    "front_page": 1,
+    "verdicts": 1,
+    "corrected_means": 1,
+}
 GRADED = {"grade_attack": 2} | AGGREGATES
 ATTACKED = {"attack_arm": 2} | GRADED
 ONE_ARM = {"augment": 1, "finetune_arm": 1, "attack_arm": 1, "grade_attack": 1, "ranks": 1} | AGGREGATES
@@ -48,7 +56,7 @@ EDITS = {
         TINY,
         "composition: null",
         "composition: {requests: 2}",
-        {"composition": 2, "tables": 1, "figure": FIGURES + 1, "manifest": 1, "front_page": 1, "verdicts": 1},
+        {"composition": 2, "tables": 1, "fidelity": 1, "figure": FIGURES + 1, "manifest": 1, "front_page": 1, "verdicts": 1},
     ),
     "a module of one attack": (
         "src/presto_bench/attacks/guided.py",

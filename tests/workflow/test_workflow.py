@@ -84,7 +84,16 @@ def test_what_stands_in_the_top_20_is_measured_of_every_arm_without_a_helper(fin
 
 
 def after_attacks():
-    return {"grade_attack": 2, "tables": 1, "figure": 8, "manifest": 1, "front_page": 1, "verdicts": 1, "corrected_means": 1}
+    return {
+        "grade_attack": 2,
+        "tables": 1,
+        "fidelity": 1,
+        "figure": 10,
+        "manifest": 1,
+        "front_page": 1,
+        "verdicts": 1,
+        "corrected_means": 1,
+    }
 
 
 def test_a_second_model_of_another_architecture_and_a_users_checkpoint_by_config_alone(finished, tmp_path):

@@ -11,6 +11,7 @@ WEIGHTINGS = {
     "spearman_square": "inverse rank squared",
     "spearman_uniform": "equal",
 }  # ranks.RANK_WEIGHTS
+PLACES = {"first": "bare prompt", "after_prefill": "behind a prefill"}
 K_VALUES = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)
 
 
@@ -66,9 +67,33 @@ def push_forward(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "arm", "weights", "value", "low", "high", "bare", "n"])
 
 
+def first_entropy(table: pd.DataFrame) -> pd.DataFrame:
+    """Box-plot numbers of the next token's entropy (nats) on the bare prompt and behind a prefill, by model and arm. table: `first_tokens`.
+
+    whisker: the largest value within 1.5 interquartile ranges of the third quartile.
+    """
+    rows = []
+    for (model, arm, place), group in table.groupby(["model", "arm", "place"], sort=False):
+        values = group["entropy"].to_numpy()
+        first, median, third = np.quantile(values, [0.25, 0.5, 0.75])
+        low, high = (
+            values[values >= first - 1.5 * (third - first)].min(),
+            values[values <= third + 1.5 * (third - first)].max(),
+        )
+        rows.append((model, arm, PLACES[place], low, first, median, third, high, len(values)))
+    names = ["lower_whisker", "first_quartile", "entropy_median", "entropy_third_quartile", "entropy_whisker", "n"]
+    return pd.DataFrame(rows, columns=["model", "arm", "place", *names])
+
+
 def attention_profile(table: pd.DataFrame) -> pd.DataFrame:
     """Mean mass on the prefill over held-out requests, by model, arm, layer and head."""
     return table.groupby(["model", "arm", "layer", "head"], sort=False, as_index=False)["mass"].mean()
+
+
+def attention_received(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean attention that each token of the shown request receives, over seeds, by model, arm, layer and position."""
+    keys = ["model", "arm", "layer", "position", "part"]
+    return table.groupby(keys, sort=False, as_index=False)["received"].mean()
 
 
 def composition_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:

@@ -55,6 +55,17 @@ def score_table(graded: pd.DataFrame, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def runs(graded: pd.DataFrame) -> pd.DataFrame:
+    """Mean score of each run (a sample of every request, or a person), and their mean and standard deviation, as the paper's Table 1 has them.
+
+    By model, arm, attack, variant and judge; NaN where a cell has one run.
+    """
+    keys = ["model", "arm", "attack", "variant", "judge"]
+    each = graded.groupby([*keys, "seed", "sample"], sort=False)["score"].mean()
+    found = each.groupby(keys, sort=False).agg(runs="size", mean_over_runs="mean", sd_over_runs=lambda own: own.std(ddof=1))
+    return found.reset_index()
+
+
 def rank_one(ranks: pd.Series) -> dict[str, float]:
     """Share of picks that were the arm's own rank 1, in all and by depth; NaN where an attack picks from no ranks.
 

@@ -10,6 +10,7 @@ import pandas as pd
 from presto_bench import draws
 
 LEVEL = 0.95
+NORMAL = 1.959964  # standard errors on each side of a mean that make LEVEL
 SMALLEST_DENOMINATOR = 0.02  # no ratio where the denominator's lower bound is below this
 
 

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from presto_bench.config.parts import Autocast, Item, Name, Only
+from presto_bench.config.models import HubModel, LocalModel, Revision
+from presto_bench.config.parts import Autocast, Dtype, Item, Name, Only
 from presto_bench.config.training import LaunchConfig, TrainingConfig
 
 
@@ -15,11 +16,31 @@ class NoArm(Item):
 
 
 class CheckpointArm(Item):
-    """A user's own model, untrained by us, compared as an arm of the model `of`."""
+    """A finished model, untrained by us, compared as an arm of the model `of`, whose family it must be of: a folder, or a model of the hub.
+
+    Where it has no chat template, that of its model is taken.
+    """
 
     kind: Literal["checkpoint"]
     of: Name
-    path: str
+    path: str | None = Field(None, exclude_if=lambda value: value is None, description="folder of safetensors")
+    id: str | None = Field(None, exclude_if=lambda value: value is None, description="of the hub, instead of a folder")
+    revision: Revision | None = Field(None, exclude_if=lambda value: value is None)
+    gated: bool = Field(False, exclude_if=lambda value: not value, description="as for a model of kind hub")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "CheckpointArm":
+        if (self.path is None) == (self.id is None) or (self.id is None) != (self.revision is None):
+            raise ValueError("name `path`, a folder, or `id` and `revision` of the hub")
+        return self
+
+    def source(self, dtype: Dtype) -> LocalModel | HubModel:
+        """Where its weights come from, as a model's entry says it."""
+        if self.path is not None:
+            return LocalModel(name=self.name, kind="local", path=self.path, dtype=dtype)
+        return HubModel.model_validate(
+            {"name": self.name, "kind": "hub", "id": self.id, "revision": self.revision, "gated": self.gated, "dtype": dtype}
+        )
 
 
 class DecodingArm(Item):

@@ -17,6 +17,10 @@ class HarmConfig(Strict):
 
     test: str = "strongreject"
     prefills: str = "push_forward_prefills"
+    examples: str | None = Field(
+        "push_forward_few_shot",
+        description="requests that served as examples when the prefills were written: scores come with and without them; null: none did",
+    )
     safety_prompts: str = "push_forward_safety_prompts"
     anchor_prompts: str = "push_forward_utility_prompts"
     benign_prompts: str = "alpaca"

@@ -97,12 +97,15 @@ class PypiModel(ModelConfig):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="a commit hash, not a branch or tag")]
+
+
 class HubModel(ModelConfig):
     """A model of the Hugging Face hub at one commit."""
 
     kind: Literal["hub"]
     id: str
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="a commit hash, not a branch or tag")]
+    revision: Revision
     gated: bool = Field(False, description="its licence must be accepted on the hub: asks for HF_TOKEN before any job starts")
 
 

@@ -179,7 +179,15 @@ def _policy(config: Config, where: str) -> None:
         if mode == barred:
             raise UserError(f"{where}: arms.{name}.refusals", f"policy {config.policy} has no {mode!r} refusals", mend)
     harm = config.harm
-    parts = [harm.test, harm.prefills, harm.safety_prompts, harm.anchor_prompts, harm.benign_prompts, harm.helper]
+    parts = [
+        harm.test,
+        harm.prefills,
+        harm.safety_prompts,
+        harm.anchor_prompts,
+        harm.benign_prompts,
+        harm.helper,
+        harm.examples or harm.prefills,
+    ]
     for name in [*source_names.used(config), *config.source_overrides, *parts]:
         if name not in source_names.NAMES:
             raise UserError(f"{where}: {name}", "there is no such source", f"one of: {', '.join(source_names.NAMES)}")
@@ -192,6 +200,9 @@ def _policy(config: Config, where: str) -> None:
             )
     if harm.harmful_model is not None:
         entry, key = {"name": "harmful_model", **harm.harmful_model}, f"{where}: harm.harmful_model"
+        validate(registry.config_class("models", str(entry.get("kind")), f"{key}.kind"), entry, key)
+    if config.helper.model is not None:
+        entry, key = {"name": "helper_model", **config.helper.model}, f"{where}: helper.model"
         validate(registry.config_class("models", str(entry.get("kind")), f"{key}.kind"), entry, key)
     for judge in config.judges:
         if judge.kind in OWN_JUDGES and config.policy != OWN_JUDGES[judge.kind]:

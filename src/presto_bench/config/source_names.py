@@ -16,9 +16,13 @@ NAMES = (
     "mt_bench_references",
     "or_bench_hard",
     "pku_saferlhf",
+    "push_forward_few_shot",
+    "push_forward_gemma3_anchors",
     "push_forward_gemma3_triples",
     "push_forward_prefills",
+    "push_forward_qwen3_anchors",
     "push_forward_qwen3_triples",
+    "push_forward_red_team",
     "push_forward_safety_prompts",
     "push_forward_utility_prompts",
     "strongreject",
@@ -33,7 +37,7 @@ def used(config: Any) -> list[str]:
     if config.policy != "harm":
         return sorted(asked)
     harm, models = config.harm, config.models
-    names = asked | {harm.test, harm.prefills, harm.benign_prompts}
+    names = asked | {harm.test, harm.prefills, harm.benign_prompts} | ({harm.examples} if harm.examples else set())
     names |= {model.data.triples for model in models} | {model.data.anchors for model in models}
     if any(model.data.triples == GENERATED for model in models):
         names.add(harm.safety_prompts)

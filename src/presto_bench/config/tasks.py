@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from presto_bench.config.judges import Rubric
+from presto_bench.config.models import SamplingConfig
 from presto_bench.config.parts import Item, Only
 from presto_bench.errors import UserError
 
@@ -39,6 +40,23 @@ class TaskConfig(Item):
         return []
 
 
+class Asking(TaskConfig):
+    """A task for which the arm writes answers, asked as the model's entry says but for what stands here."""
+
+    decodes = True
+    system: str | None = Field(
+        None, exclude_if=lambda value: value is None, description="system prompt instead of the model's; null: the model's"
+    )
+    thinking: bool | None = Field(
+        None, exclude_if=lambda value: value is None, description="reasoning on or off; null: as the model's `chat` says"
+    )
+    sampling: Literal["model"] | SamplingConfig | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="how answers are decoded; model: as the model's `sampling` says; null: the task's own way",
+    )
+
+
 class AnswerLoss(TaskConfig):
     """Cross-entropy per token on held-out benign answers of the untouched model (nats)."""
 
@@ -48,7 +66,7 @@ class AnswerLoss(TaskConfig):
     split: Literal["test", "dev"] = "test"
 
 
-class RefusalRate(TaskConfig):
+class RefusalRate(Asking):
     """Share of benign requests that are refused (over-refusal): held-out ones, or a source's, such as XSTest's safe half.
 
     With a grader a request counts as refused where it is refused in full; in part is counted beside it. Without one keywords tell (docs/grading.md).
@@ -71,7 +89,6 @@ class RefusalRate(TaskConfig):
         exclude_if=lambda grader: grader is None,
         description="an endpoint that tells full from partial refusals, as a judge of kind rubric: model, base_url, key, request, price …",
     )
-    decodes = True
     is_rate = True
 
     @model_validator(mode="before")
@@ -100,7 +117,7 @@ class RefusalRate(TaskConfig):
         return [self.source] if self.source else []
 
 
-class MtBench(TaskConfig):
+class MtBench(Asking):
     """MT-Bench: 80 questions of two turns, each answer graded from 1 to 10 by a chat model through an endpoint (arXiv 2306.05685)."""
 
     runner = "presto_bench.utility.mt_bench:run"
@@ -109,10 +126,13 @@ class MtBench(TaskConfig):
     grader: dict[str, Any] = Field(
         description="an endpoint, as a judge of kind rubric: model, base_url, key, allow_host, request, price …"
     )
-    max_new_tokens: PositiveInt = 1024
+    max_new_tokens: PositiveInt = Field(1024, description="of an answer; the paper has 2,048 for Qwen 3, which thinks")
+    unfinished: Literal["missing", "grade"] = Field(
+        "missing",
+        description="an answer whose reasoning came to no end within max_new_tokens: counted as missing, or the reasoning so far is graded (the paper)",
+    )
     batch_size: PositiveInt = 16
     questions: PositiveInt | None = Field(None, description="at most so many questions; null takes all")
-    decodes = True
 
     def judge(self) -> Rubric:
         return Grader.model_validate({"name": self.name, "kind": "rubric", **self.grader})
@@ -127,7 +147,7 @@ class MtBench(TaskConfig):
         return self
 
 
-class LmEval(TaskConfig):
+class LmEval(Asking):
     """A task of EleutherAI's lm_eval, such as gsm8k: `pip install 'presto-bench[lm-eval]'`.
 
     splits: split -> a source of sources.py, so that the task reads pinned files and not whatever the hub has today.
@@ -144,10 +164,22 @@ class LmEval(TaskConfig):
     num_fewshot: NonNegativeInt | None = Field(None, description="null: the task's own")
     limit: PositiveInt | None = Field(None, description="documents; null takes all")
     batch_size: PositiveInt = 16
+    max_new_tokens: PositiveInt | None = Field(
+        None, exclude_if=lambda value: value is None, description="of an answer; null: the task's own, else lm_eval's 256"
+    )
     chat: bool = Field(True, description="prompts as a user's turn through the model's template; false: plain text")
+    examples_as_turns: bool = Field(
+        False,
+        description="examples as turns of their own, as gsm8k_cot_llama wants them; false: as text in the user's one turn",
+    )
     include_path: str | None = Field(None, description="folder of task files of your own")
     splits: dict[str, str] = {}
-    decodes = True
+
+    @model_validator(mode="after")
+    def _turns_want_a_template(self) -> "LmEval":
+        if self.examples_as_turns and not self.chat:
+            raise ValueError("examples_as_turns needs the model's template: leave `chat: false` out")
+        return self
 
     @property
     def sources(self) -> list[str]:

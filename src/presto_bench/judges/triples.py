@@ -1,5 +1,7 @@
 """Triples of policy `harm`, looked at before they train: which refusals refuse, and which harmful answers do."""
 
+import unicodedata
+
 import pandas as pd
 
 from presto_bench.errors import UserError
@@ -15,10 +17,20 @@ def checks(triples: pd.DataFrame) -> pd.DataFrame:
         "refusals that refuse": int(triples["refusal"].map(refusal.declines).sum()),
         "harmful answers that refuse": int(triples["harmful"].map(refusal.declines).sum()),
         "distinct refusals": triples["refusal"].nunique(),
+        "ways in which refusals open (two words)": triples["refusal"].str.split().str[:2].str.join(" ").nunique(),
+        **{
+            f"cut in the middle of a sentence, {name}": int(triples[name].map(_is_cut).sum()) for name in ("harmful", "refusal")
+        },
         **{f"median characters, {name}": float(found.median()) for name, found in lengths.items()},
         **{f"shortest, {name}": int(found.min()) for name, found in lengths.items()},
     }
     return pd.DataFrame(facts.items(), columns=["what", "value"])
+
+
+def _is_cut(text: str) -> bool:
+    """Whether a text ends without any punctuation mark, as one does that its limit has cut."""
+    shown = text.rstrip()
+    return not shown or not unicodedata.category(shown[-1]).startswith("P")
 
 
 def usable(triples: pd.DataFrame, where: str) -> pd.DataFrame:

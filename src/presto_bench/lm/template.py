@@ -28,6 +28,12 @@ _REASONED = (
     re.compile(r"<\|channel\|>(?!final).*?(?=<\|channel\|>final|$)", re.DOTALL),
     re.compile(r"<\|channel\|>final<\|message\|>"),
 )
+# Those that are begun and not ended.
+_GOES_ON = (
+    re.compile(r"<think>(?!.*</think>)", re.DOTALL),
+    re.compile(r"\[THINK\](?!.*\[/THINK\])", re.DOTALL),
+    re.compile(r"<\|channel\|>(?!final)(?!.*<\|channel\|>final)", re.DOTALL),
+)
 
 
 def render(tokenizer: Any, messages: Messages, chat: ChatFormat, header: bool = True) -> str:
@@ -93,6 +99,12 @@ def without_reasoning(said: str, opened: bool = False) -> str:
     for block in _REASONED:
         said = block.sub("", said)
     return said
+
+
+def ends_in_reasoning(said: str, opened: bool = False) -> bool:
+    """Whether a response, its markers still in it, ends inside a block of reasoning. opened: its prompt had begun one already."""
+    said = f"<think>{said}" if opened else said
+    return any(block.search(said) for block in _GOES_ON)
 
 
 @lru_cache(maxsize=8)

@@ -41,11 +41,12 @@ def places(
     harmful: Mapping[str, Sequence[int]],
     cuts: int,
     purpose: str,
+    deepest: int | None = DEEPEST,
 ) -> list[Place]:
-    """`cuts` places a request, at depths drawn by (purpose, cut, prompt_id). prompts, harmful: prompt_id -> text, ids."""
+    """`cuts` places a request, at depths drawn by (purpose, cut, prompt_id). prompts, harmful: prompt_id -> text, ids. deepest: None is anywhere."""
     found = []
     for p, ids in harmful.items():
-        longest = max(min(len(ids), DEEPEST) - 1, 1)
+        longest = max(min(len(ids), deepest or len(ids)) - 1, 1)
         depths = {int(draws.generator(purpose, cut, p).integers(1, longest + 1)) for cut in range(cuts)}
         found += [
             Place(p, depth, chat.encode(tokenizer, prompts[p], chat_format, list(ids[:depth])).ids) for depth in sorted(depths)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from presto_bench.errors import UserError
+
 
 @dataclass(frozen=True)
 class TokenRanks:
@@ -87,6 +89,9 @@ def weighted_spearman(original: torch.Tensor, arm: torch.Tensor) -> dict[str, fl
 
     original, arm: (V,) logits, V >= 2: of the original model on the bare prompt, and of the arm behind the prefill. 1: the same ranks; 0: no relation.
     """
+    if len(original) != len(arm):
+        told = f"{len(arm)} tokens have ranks in the arm, {len(original)} in its base"
+        raise UserError("ranks", told, "give a model with another vocabulary an experiment of its own")
     r, s = vocabulary_ranks(original), vocabulary_ranks(arm)
     return {name: _weighted_correlation(r, s, weight(r) + weight(s)) for name, weight in RANK_WEIGHTS.items()}
 

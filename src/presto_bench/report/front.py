@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
+from presto_bench.analysis.fidelity_names import NOT_RUN
 
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
 NULLS = ("_swapped", "_guide_only")
@@ -37,6 +38,9 @@ def page(
     """
     parts = [QUESTION, *(f"**{line}**" for line in headline), *_doubts(tables["checks"]), *_mixed(precisions)]
     sections = {
+        "How far from the paper? (published value, ours, and whether the 95 % interval of the difference holds 0)": _fidelity(
+            tables["fidelity"]
+        ),
         "How deep is each arm's alignment? (coercion bits a token, 95 % intervals)": _depth(tables["bits"]),
         "What can any picker reach? (exhaustive search; docs/oracle.md)": _reach(tables["reach"]),
         "What does each arm put in its top 20 behind a harmful beginning? (share of tokens)": _composition(
@@ -95,7 +99,9 @@ def _mixed(precisions: Mapping[str, int] | None) -> list[str]:
 
 
 def _interval(value: float, low: float, high: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    if pd.isna(value):
+        return "–"
+    return f"{value:.2f}" if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _wide(rows: pd.DataFrame, column: str, keys: Sequence[str], order: Sequence[str]) -> pd.DataFrame:
@@ -112,6 +118,28 @@ def _depth(bits: pd.DataFrame) -> pd.DataFrame:
     rows = bits[bits["what"].isin(list(DEPTH))]
     rows = rows.assign(shown=_shown(rows, "value"), what=rows["what"].map(DEPTH))
     return _wide(rows, "what", ["model", "arm"], list(DEPTH.values()))
+
+
+def _fidelity(fidelity: pd.DataFrame) -> pd.DataFrame:
+    """What was run of the published values; one sentence's worth a row. Nothing where no model of the paper's is here."""
+    rows = fidelity[fidelity["verdict"] != NOT_RUN] if len(fidelity) else fidelity
+    if rows.empty:
+        return rows
+    ours = _shown(rows.rename(columns={"ours": "value"}), "value")
+    why = rows["why"].fillna("")
+    return pd.DataFrame(
+        {
+            "item": rows["item"].str.replace("_", " "),
+            "model": rows["model"],
+            "arm": rows["own_arm"],
+            "what": [
+                " ".join(part for part in cell if part) for cell in rows[["measure", "attack", "setting"]].fillna("").to_numpy()
+            ],
+            "published": [f"{value:.3f}" for value in rows["published"]],
+            "ours": ours,
+            "verdict": [f"{verdict} ({told})" if told else verdict for verdict, told in zip(rows["verdict"], why, strict=True)],
+        }
+    )
 
 
 def _pushed(pushed: pd.DataFrame) -> pd.DataFrame:

@@ -75,15 +75,47 @@ def _models(config: Config) -> list[Missing]:
     found = []
     for model in config.models:
         folder = Path("results") / config.experiment / "models" / model.name / "untouched/seed0"
-        if isinstance(model, HubModel) and model.gated and not folder.is_dir() and not _token():
-            remedy = f"accept its licence at https://huggingface.co/{model.id} with your account, then `export HF_TOKEN=…` (a read token)"
-            found.append(Missing(f"models.{model.name}", f"{model.id} is gated, and no token is set", remedy))
+        if isinstance(model, HubModel):
+            found += _licence(f"models.{model.name}", model, folder)
         if isinstance(model, LocalModel):
             found += _folder(f"models.{model.name}.path", model.path) or _state(config, model)
     for arm in config.arms:
         if isinstance(arm, CheckpointArm):
-            found += _folder(f"arms.{arm.name}.path", arm.path)
-    return found
+            found += _checkpoint(config, arm)
+    return found + _helper_model(config)
+
+
+def _helper_model(config: Config) -> list[Missing]:
+    """What AutoRAP's helpers are made from, where that is a model of its own."""
+    if not config.helper.model or not any(getattr(attack, "helper", None) for attack in config.attacks):
+        return []
+    model = config.helper.entry()
+    if isinstance(model, HubModel):
+        return _licence("helper.model", model, Path("results") / config.experiment / "data/helper_model")
+    return _folder("helper.model.path", model.path) if isinstance(model, LocalModel) else []
+
+
+def _licence(key: str, model: HubModel, folder: Path) -> list[Missing]:
+    """A gated model that is not there yet, and nobody whom the hub would know."""
+    if not model.gated or folder.is_dir() or _token():
+        return []
+    remedy = (
+        f"accept its licence at https://huggingface.co/{model.id} with your account, then `export HF_TOKEN=…` (a read token)"
+    )
+    return [Missing(key, f"{model.id} is gated, and no token is set", remedy)]
+
+
+def _checkpoint(config: Config, arm: CheckpointArm) -> list[Missing]:
+    source, of = arm.source("auto"), config.item("models", arm.of)
+    if isinstance(source, HubModel):
+        return _licence(
+            f"arms.{arm.name}", source, Path("results") / config.experiment / "models" / arm.of / arm.name / "seed0"
+        )
+    found = _folder(f"arms.{arm.name}.path", source.path)
+    if found or not isinstance(of, LocalModel) or _folder("", of.path):
+        return found
+    told = folders.other_family(Path(source.path), Path(of.path))
+    return [Missing(f"arms.{arm.name}.of", told, "name its own model there, and add that to `models`")] if told else []
 
 
 def _state(config: Config, model: LocalModel) -> list[Missing]:

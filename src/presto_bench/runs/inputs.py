@@ -113,6 +113,13 @@ class Inputs:
         """The entry of the model that writes harmful answers; empty where the user has named none."""
         return {"name": "harmful_model", **self.config.harm.harmful_model} if self.config.harm.harmful_model else {}
 
+    def helper_model(self):
+        """The entry of the model that AutoRAP's helpers are made from; empty where that is the attacked model's parent."""
+        return {"name": "helper_model", **self.config.helper.model} if self.config.helper.model else {}
+
+    def helper_parent(self, wildcards):
+        return f"{self.results}/data/helper_model" if self.config.helper.model else self.untouched(wildcards)
+
     def writing(self, wildcards=None):
         """How long, in what batches and through what models write data; and a model's own penalty on repeating itself."""
         found = {key: getattr(self.config.harm, key) for key in ("max_new_tokens", "batch_size", "engine")}

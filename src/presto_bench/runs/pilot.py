@@ -42,7 +42,7 @@ def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
             "tasks": [_few(_whole(task)) for task in raw.get("tasks", []) if _is_for(task, model)],
             "harm": {**raw.get("harm", {}), **HARM},
             "standin": {**raw.get("standin", {}), **STANDIN, **_short_teaching(raw)},
-            "helper": {**raw.get("helper", {}), "steps": STEPS},
+            "helper": {**raw.get("helper", {}), "steps": STEPS, "epochs": None},
             "claims": None,
         }
         | ({"causal": {**raw["causal"], "seeds": None}} if raw.get("causal") else {})  # of the one seed that a pilot has
@@ -92,4 +92,6 @@ def _few(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in ("only", "shards")}
+    """An attack in one job, on no more requests than the pilot has."""
+    kept = {key: value for key, value in entry.items() if key not in ("only", "shards")}
+    return kept | ({"requests": min(kept["requests"], REQUESTS)} if kept.get("requests") else {})

@@ -50,9 +50,9 @@ def table(config: Config, results: Path = Path("results")) -> pd.DataFrame:
                 **{f"{stage}_gpu_hours": s / 3600 for stage, s in seconds.items()},
                 "gpu_hours": sum(seconds.values()) / 3600,
             }
-            | {"disk_gb": disk(config, model)}
+            | {"gpu_memory_gb": gpu_memory(config, model), "disk_gb": disk(config, model)}
         )
-    columns = ["model", *(f"{stage}_gpu_hours" for stage in STAGES), "gpu_hours", "disk_gb"]
+    columns = ["model", *(f"{stage}_gpu_hours" for stage in STAGES), "gpu_hours", "gpu_memory_gb", "disk_gb"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -110,8 +110,11 @@ def _decoders(config: Config, model: ModelConfig) -> int:
 def _helper(config: Config, model: ModelConfig, requests: int) -> Work:
     helped = [attack.helper for attack in config.attacks if getattr(attack, "helper", None) and is_for(attack, model.name)]
     count = (_runs(config, model) if any(h.target_arm == OWN for h in helped) else 1) if helped else 0
-    tokens = config.helper.steps * config.helper.batch_size * 256
-    return count * config.helper.steps, count * 6 * model.billions * 1e9 * tokens / FLOPS
+    own = config.helper
+    taught = round((1 - own.validation_share) * own.prompts)
+    steps = own.steps if own.epochs is None else own.epochs * -(-taught // own.batch_size)
+    billions = (own.model or {}).get("billions") or model.billions
+    return count * steps, count * 6 * billions * 1e9 * steps * own.batch_size * 256 / FLOPS
 
 
 def _attack(config: Config, model: ModelConfig, requests: int) -> Work:
@@ -187,11 +190,31 @@ RULES = {
 }
 
 
+def gpu_memory(config: Config, model: ModelConfig) -> float:
+    """GB of one GPU that the largest job of a model wants, by rule of thumb: weights, gradients and optimiser over its processes, or the models that decode together.
+
+    A tenth is added for activations and caches; batches that are too large are halved by the attacks, and by nothing else.
+    """
+    decoded = _width(model, model.decode_dtype) * model.billions
+    asked = [decoded]
+    for training in _trainings(config, model):
+        full = OPTIMISER * model.billions / training.launch.processes
+        asked.append(full if training.method == "full" else _width(model, model.dtype) * model.billions)
+    helper = (config.helper.model or {}).get("billions") or model.billions
+    for attack in [attack for attack in config.attacks if is_for(attack, model.name)]:
+        asked.append(2 * decoded if attack.needs_parent else decoded)
+        if getattr(attack, "helper", None):
+            asked.append(decoded + _width(model, model.decode_dtype) * helper)
+            asked.append((OPTIMISER if config.helper.method == "full" else WIDTH[FULL]) * helper)
+    return 1.1 * max(asked)
+
+
 def disk(config: Config, model: ModelConfig) -> float:
     """GB: the download, every arm's and helper's weights, and the checkpoint of one training at a time."""
     helped = any(getattr(attack, "helper", None) and is_for(attack, model.name) for attack in config.attacks)
-    folders = 1 + len(_trainings(config, model)) + (_runs(config, model) if helped else 0)
-    return model.billions * (2 + folders * _width(model, model.dtype) + OPTIMISER)
+    folders = 1 + len(_trainings(config, model))
+    helpers = _runs(config, model) * (config.helper.model or {}).get("billions", model.billions) if helped else 0.0
+    return model.billions * (2 + folders * _width(model, model.dtype) + OPTIMISER) + helpers * _width(model, model.dtype)
 
 
 def pilot_seconds(config: Config, results: Path) -> dict[str, float]:
@@ -230,7 +253,7 @@ def show(config: Config) -> str:
     found = table(config)
     if found.empty:
         return "No model says how many parameters it has: add `billions: …` to its entry."
-    total = {"model": "together", **found.drop(columns="model").sum().to_dict()}
+    total = {"model": "together", **found.drop(columns="model").sum().to_dict(), "gpu_memory_gb": found["gpu_memory_gb"].max()}
     told = pd.concat([found, pd.DataFrame([total])], ignore_index=True).to_markdown(index=False, floatfmt=".1f")
     source = (
         "a pilot's times"

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from presto_bench.config.arms import TrainingArm
+from presto_bench.config.arms import CheckpointArm, TrainingArm
 from presto_bench.config.experiment import Config
 from presto_bench.config.models import HubModel
 from presto_bench.runs import access, plan
@@ -31,18 +31,22 @@ class Check:
 
 def checks(config: Config) -> list[Check]:
     found = [Check(item.key, False, f"{item.what}; remedy: {item.remedy}") for item in access.missing(config)]
-    found += [_weights(config, model) for model in config.models if isinstance(model, HubModel)]
+    found += [_weights(f"models.{m.name}", f"{m.name}/untouched", config, m) for m in config.models if isinstance(m, HubModel)]
+    taken = [(arm, arm.source("auto")) for arm in config.arms if isinstance(arm, CheckpointArm)]
+    if config.helper.model and isinstance(config.helper.entry(), HubModel):
+        found.append(_weights("helper.model", "", config, config.helper.entry()))
+    found += [_weights(f"arms.{a.name}", f"{a.of}/{a.name}", config, m) for a, m in taken if isinstance(m, HubModel)]
     return [*found, _disk(config), _devices(config), _processes(config)]
 
 
-def _weights(config: Config, model: HubModel) -> Check:
+def _weights(key: str, place: str, config: Config, model: HubModel) -> Check:
     """In results already; in the cache; or at the hub, for this user."""
-    if (Path("results") / config.experiment / "models" / model.name / "untouched/seed0").is_dir():
-        return Check(f"models.{model.name}", True, "fetched and converted")
+    folder = Path("results") / config.experiment
+    if (folder / "models" / place / "seed0" if place else folder / "data/helper_model").is_dir():
+        return Check(key, True, "fetched and converted")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    key = f"models.{model.name}"
     if _cached(model):
         return Check(key, True, "in the offline cache (downloads/)")
     try:

@@ -2,6 +2,7 @@
 
 from presto_bench import config as typed
 from presto_bench.report import methods as methods_of
+from presto_bench.runs import comparable
 from presto_bench.runs.specs import HOW, RUN_ONLY
 from presto_bench.runs.wanted import Wanted
 
@@ -13,10 +14,16 @@ TABLES = (
     "rank_curves",
     "first_tokens",
     "push_forward",
+    "first_entropy",
+    "helper_curves",
+    "refusal_tokens",
+    "runs",
+    "scores_without_examples",
     "utility",
     "utility_categories",
     "over_refusal",
     "attention",
+    "attention_received",
     "training",
     "exclusions",
     "helpers",
@@ -105,6 +112,11 @@ class Shown(Wanted):
         return {
             "arms": {m: self.config.arm_names(m) for m in self.models},
             "attacks": self.attacks,
+            "beside": [
+                [found["measure"], found["name"], found["variant"], found["attack"], found["setting"]]
+                for found in comparable.measured(self.config)
+                if not found["why"]
+            ],
             "ranked": self.ranked(),
             "picked": self.picked(),
             "searched": self.searched(),
@@ -136,7 +148,7 @@ class Shown(Wanted):
             "bits": ["bits", "bits_curves"],
             "attention": ["attention"],
             **({"sweeps": ["scores"]} if self.ranked() else {}),
-            **({"autorap": ["scores"]} if self.picked() else {}),
+            **({"autorap": ["scores", "scores_without_examples", "published"]} if self.picked() else {}),
             **({"reach": ["reach"]} if self.searched() else {}),
             **({"causal": ["causal"]} if self.caused() else {}),
             **({"entropy": ["targets", "ranks", "bits", "scores"]} if self.entropy_sweep() else {}),
@@ -148,10 +160,42 @@ class Shown(Wanted):
                 if any(len(getattr(attack, "lengths", [])) > 1 for attack in self.config.attacks)
                 else {}
             ),
-            **({"utility": ["utility"]} if self.tasks else {}),
+            **({"utility": ["utility", "published"]} if self.tasks else {}),
             **({"categories": ["categories"]} if not self.is_standin else {}),  # the stand-ins' are single dishes and facts
             **({"judges": ["scores", "comparisons"]} if len(self.graders()) > 1 else {}),
             **({"training": ["training"]} if self.trained("") else {}),
+            "first_entropy": ["first_entropy"],
+            "attention_received": ["attention_received"],
+            **({"helper_curves": ["helper_curves"]} if self.helpers() else {}),
+            **({"human_times": ["human_times", "published"]} if self.by_people() else {}),
+        }
+
+    def kinds(self):
+        """Attack or task -> its kind."""
+        return {item.name: item.kind for item in (*self.config.attacks, *self.config.tasks)}
+
+    def by_people(self):
+        """attack -> folder of its sessions, for attacks by people."""
+        return {attack.name: attack.sessions for attack in self.config.attacks if attack.kind == "human"}
+
+    def sessions(self):
+        """Every session that was recorded on an arm of this experiment."""
+        folders = set(self.by_people().values())
+        return sorted({path for folder in folders for run in self.config.runs() for path in self.session_files(folder, *run)})
+
+    def paper_items(self):
+        """The paper's items -> what each lacks in this experiment; None where it can be made."""
+        return comparable.lacking(self.config)
+
+    def known_to_the_paper(self):
+        """What a published value needs to be found: our numbers that are about the same, each arm's place in the paper, and why an arm is another one."""
+        hub = {model.name: model.id for model in self.config.models if model.kind == "hub"}
+        roles = {model: comparable.roles(self.config, model) for model in hub}
+        return {
+            "hub": hub,
+            "roles": roles,
+            "own_arms": {m: {arm: comparable.own_arm(self.config, hub[m], arm) for arm in roles[m]} for m in hub},
+            "measured": comparable.measured(self.config),
         }
 
     def labelled_judge(self):
@@ -159,7 +203,13 @@ class Shown(Wanted):
         return next((judge.name for judge in self.config.judges if judge.kind == "standin" and judge.attacks is None), None)
 
     def table_files(self):
-        names = [*TABLES, *(["judge_agreement", "corrected"] if self.labelled_judge() else [])]
+        names = [
+            *TABLES,
+            "fidelity",
+            "published",
+            "human_times",
+            *(["judge_agreement", "corrected"] if self.labelled_judge() else []),
+        ]
         return [*(f"{self.results}/tables/{name}.csv" for name in names), f"{self.results}/tables/headline.txt"]
 
     def figure_files(self):

@@ -44,6 +44,11 @@ class Specs:
             found["grader"] = {key: value for key, value in found["grader"].items() if key not in RUBRIC_RUN_ONLY}
         return found
 
+    def task_sections(self, name):
+        """Parts of a model's entry that a task depends on."""
+        sampled = getattr(self.config.item("tasks", name), "sampling", None) == "model"
+        return ("chat", self.task_dtype(name), *(["sampling"] if sampled else []))
+
     def task_dtype(self, name):
         return "decode_dtype" if self.config.item("tasks", name).decodes else "dtype"
 

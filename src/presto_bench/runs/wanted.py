@@ -16,6 +16,11 @@ class Wanted(Inputs):
         runs = [run for run in self.config.runs() if run[1] in self.arms_of_kind(typed.TrainingArm)]
         return [pattern.format(results=self.results, model=m, arm=a, seed=s) for m, a, s in runs]
 
+    def hub_checkpoints(self):
+        """Finished models of the hub that are compared as arms."""
+        arms = [self.config.item("arms", name) for name in self.arms_of_kind(typed.CheckpointArm)]
+        return [f"{self.results}/models/{arm.of}/{arm.name}/seed0" for arm in arms if arm.id]
+
     def utilities(self):
         """Every task on every run of the models that it is for."""
         return [f"{self.results}/utility/{task}/{m}/{a}/seed{s}.parquet" for task, m, a, s in self.tasked()]
@@ -106,6 +111,7 @@ class Wanted(Inputs):
         paths += self.per_run("{results}/models/{model}/{arm}/seed{seed}.manifest.json")
         paths += self.per_run("{results}/ranks/{model}/{arm}/seed{seed}.manifest.json")
         paths += [f"{helper}.manifest.json" for helper in self.helpers()]
+        paths += [f"{self.helper_parent(None)}.manifest.json"] if self.config.helper.model and self.helpers() else []
         paths += self.composition("manifest.json") + self.candidates("manifest.json")
         paths += [path.replace(".parquet", ".manifest.json") for path in self.utilities()] + self.caused("manifest.json")
         paths += [path.replace(".parquet", ".manifest.json") for path in self.triples()]

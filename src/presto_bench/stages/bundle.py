@@ -24,9 +24,11 @@ from presto_bench.stages.retry_failed import KEY
 log = logging.getLogger("presto_bench")
 
 SAID = ("prefill", "response", "token_ids")  # columns of completions that hold or spell text
-UNSHARED = {"examples", "failures"}  # a response; ids of requests
+UNSHARED = {"examples", "failures", "refusal_tokens"}  # a response; ids of requests; what models put first
 WRITTEN = {
-    name for name, source in SOURCES.items() if {"harmful", "refusal", "output", "response_0", "prefill"} & set(source.columns)
+    name
+    for name, source in SOURCES.items()
+    if {"harmful", "refusal", "output", "response", "response_0", "prefill"} & set(source.columns)
 }
 NAMING = {"acknowledge", "source_overrides", "harmful_model", "path", "sessions", "override", "reply_store", "base_url"}
 SMALLEST = 5  # requests of a category whose mean may be shared: the stand-in's are single dishes, which a mean would give away

@@ -23,7 +23,8 @@ def _said(job: Job, frame: pd.DataFrame) -> np.ndarray:
     prompts, harmful = known.recipes(job.path("prompts"), job.path("answers"), tokenizer, "dev")
     end_ids = chat.end_of_turn(tokenizer)
     model, reads = models.load_helper(job.path("helper"), job.model.decode_dtype)
-    asked = {p: chat.encode_prompt(reads, text, job.chat_format) for p, text in prompts.items()}
+    asked_as = folders.helper_format(job.path("helper"), job.chat_format)
+    asked = {p: chat.encode_prompt(reads, text, asked_as) for p, text in prompts.items()}
     rows = []
     for row in frame.itertuples():
         ended, ids = row.token_id in end_ids, list(harmful[row.prompt_id][: row.depth])

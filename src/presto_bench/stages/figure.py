@@ -39,4 +39,5 @@ def read(tables: Mapping[str, Path], spec: Mapping[str, Any]) -> Data:
         hub=spec["hub"],
         entropy_sweep=spec.get("entropy_sweep", {}),
         methods=spec.get("methods", {}),
+        beside=spec.get("beside", ()),
     )

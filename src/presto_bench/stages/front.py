@@ -9,7 +9,7 @@ from presto_bench.lm import precision
 from presto_bench.report import front
 from presto_bench.stages.job import Job
 
-NAMES = ("checks", "scores", "bits", "reach", "composition", "push_forward", "verdicts")
+NAMES = ("checks", "scores", "bits", "reach", "composition", "push_forward", "fidelity", "verdicts")
 
 
 def make(job: Job) -> None:

@@ -21,9 +21,22 @@ def make(job: Job) -> None:
         job.note(f"{respelled} training requests left out: they are attacked or measured ones in another spelling")
     tables.write(job.path("prompts"), "prompts", frame)
     tables.write(job.path("prefills"), "prefills", harm.prefills(frame, source(job, "published_prefills"), config.prefills))
+    exemplars = _exemplars(job, frame)
+    tables.write_text(job.path("exemplars"), exemplars.to_frame().to_csv(index=False))
+    if len(exemplars):
+        job.note(f"{len(exemplars)} attacked requests served as examples when the prefills were written")
     written = pairs.assign(prompt_id=pairs["prompt"].map(tables.prompt_id), finish="eos")
     written = written[written["prompt_id"].isin(frame.loc[frame["category"] == harm.HELPER, "prompt_id"])]
     tables.write(job.path("pairs"), "written", written[["prompt_id", "text", "finish"]])
+
+
+def _exemplars(job: Job, prompts: pd.DataFrame) -> pd.Series:
+    """Ids of the attacked requests from which the prefills of the others were written, in whatever spelling."""
+    attacked = prompts[(prompts["role"] == "harmful") & (prompts["split"] == "test")]
+    if "examples" not in job.input:
+        return attacked["prompt_id"].iloc[:0]
+    known = set(source(job, "examples")["prompt"].map(tables.normal_form))
+    return attacked.loc[attacked["prompt"].map(tables.normal_form).isin(known), "prompt_id"]
 
 
 def _union(job: Job, name: str, limit: int | None) -> pd.DataFrame:

@@ -1,14 +1,15 @@
-"""ranks/, first_tokens/ and attention/: what an arm's distributions and attention look like after a prefill.
+"""ranks/, first_tokens/, attention/ and attention_received/: what an arm's distributions and attention look like after a prefill.
 
 Teacher-forced ranks of the untouched model's own answers on the 2 x 2 of harmful/benign prompt x harmful/benign
 prefill, how much of the first top 20 is refusal openers, how far the arm's ranks are the base's on the bare prompt (the
-paper's PFA-1), and the attention that response tokens pay to the prefill.
+paper's PFA-1), the attention that response tokens pay to the prefill, and what attention each token of one request receives.
 
 A cell's prefill is the first tokens of an untouched answer (a recipe or a benign one) and its text the tokens that
 follow there. `role` says "<prompt>_<prefill>": harmful_harmful is the attack, benign_benign shows damage. A fifth cell,
 swapped_harmful, is the null: the attack's prefill and text on the same request for another dish.
 """
 
+import os.path
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,8 @@ def make(job: Job) -> None:
         for start in range(0, len(attacked), BATCH)
     ]
     tables.write(job.path("attention"), "attention", pd.concat(attention, ignore_index=True))
+    received = received_attention(job, model, tokenizer, attacked[0])
+    tables.write(job.path("received"), "attention_received", received)
     tables.write(job.path("ranks"), "ranks", pd.DataFrame(records, columns=list(tables.TABLES["ranks"].columns)))
     tables.write(
         job.path("first_tokens"), "first_tokens", pd.DataFrame(firsts, columns=list(tables.TABLES["first_tokens"].columns))
@@ -166,8 +169,9 @@ def _records(
 def _first(
     job: Job, row: Row, place: str, logits: torch.Tensor, openers: Sequence[int], original: torch.Tensor | None
 ) -> dict[str, Any]:
+    pushed = dict.fromkeys(ranks.RANK_WEIGHTS) if original is None else ranks.weighted_spearman(original, logits)
     return {
-        **(dict.fromkeys(ranks.RANK_WEIGHTS) if original is None else ranks.weighted_spearman(original, logits)),
+        **pushed,
         "model": job.model.name,
         "arm": job.wildcards["arm"],
         "seed": job.seed,
@@ -175,6 +179,7 @@ def _first(
         "place": place,
         "openers_in_top20": sum(token in openers for token in ranks.top_ids(logits, 20)) / 20,
         "refusal_mass": float(logits.float().softmax(-1)[sorted(openers)].sum()),
+        "entropy": float(ranks.entropy(logits[None])),
     }
 
 
@@ -197,3 +202,32 @@ def attention_profiles(job: Job, model: Any, rows: Sequence[Row], pad: int) -> p
     frame = pd.DataFrame({"mass": means.flatten().numpy()}, index=index).reset_index()
     frame = frame.assign(model=job.model.name, arm=job.wildcards["arm"], seed=job.seed)
     return frame[list(tables.TABLES["attention"].columns)]
+
+
+@torch.inference_mode()
+def received_attention(job: Job, model: Any, tokenizer: Any, row: Row) -> pd.DataFrame:
+    """The table `attention_received` of one request: mean attention on each token, by layer, over heads and over the queries behind it.
+
+    Tokens from the user's text on, the prefill included, as the paper's Figures 10 and 11 have them. Empty for a model that hands out no attention.
+    """
+    columns = list(tables.TABLES["attention_received"].columns)
+    model.set_attn_implementation("eager")
+    ids = row.text.ids[: row.text.prefill_end]
+    outputs = model(
+        input_ids=torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1, output_attentions=True
+    )
+    if not outputs.attentions or any(matrix is None for matrix in outputs.attentions):
+        job.note("it hands out no attention matrices: what attention tokens receive is not measured")
+        return pd.DataFrame(columns=columns)
+    seen_by = torch.arange(len(ids), 0, -1, device=model.device)  # queries that can see each token
+    received = torch.stack([matrix[0].double().mean(0).sum(0) / seen_by for matrix in outputs.attentions]).cpu().numpy()
+    asked = folders.chat_format(job.path("model"), job.chat_format)
+    others = chat.encode_prompt(tokenizer, "?", asked)
+    start = len(os.path.commonprefix([list(ids), others]))  # noqa: RUF071 — ids, not paths
+    rows = [
+        (layer, position, "prefill" if position >= row.text.prefill_start else "prompt", received[layer, position])
+        for layer in range(len(received))
+        for position in range(start, len(ids))
+    ]
+    frame = pd.DataFrame(rows, columns=["layer", "position", "part", "received"])
+    return frame.assign(model=job.model.name, arm=job.wildcards["arm"], seed=job.seed, prompt_id=row.prompt_id)[columns]

@@ -66,6 +66,8 @@ def make(job: Job) -> None:
     frames = {
         "checks": check_table,
         "scores": scored,
+        "runs": scores.runs(graded),
+        "scores_without_examples": _without_examples(job, graded, scored),
         "strength": grids,
         "comparisons": compared,
         "matched": matching.table(judged, rank_table, _losses(job), spec["term_pairs"], spec["bootstrap"]),
@@ -78,6 +80,7 @@ def make(job: Job) -> None:
         "causal": causal.table(_all(job, "causal"), spec["bootstrap"]),
         "rank_curves": profiles.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
+        "first_entropy": profiles.first_entropy(first_tokens),
         "push_forward": profiles.push_forward(first_tokens, spec["bootstrap"]),
         "utility": utility.drop(columns="task_kind"),
         "over_refusal": over_refusal.table(
@@ -85,8 +88,11 @@ def make(job: Job) -> None:
         ),
         "utility_categories": scores.utility_categories(_all(job, "utility")),
         "attention": profiles.attention_profile(_all(job, "attention")),
+        "attention_received": profiles.attention_received(_all(job, "attention_received")),
         "training": _training(job),
         "helpers": _helpers(job),
+        "helper_curves": _of_helpers(job, "curves", ["step", "training", "validation"]),
+        "refusal_tokens": _of_helpers(job, "refusal_tokens", ["split", "token", "requests"]),
         "candidates": profiles.candidate_table(_all(job, "candidates")),
         "composition": profiles.composition_table(composition, spec["bootstrap"]),
         "composition_by_rank": profiles.composition_by_rank(composition),
@@ -121,6 +127,14 @@ def make(job: Job) -> None:
 def _all(job: Job, name: str) -> pd.DataFrame:
     frames = [tables.read(path, name) for path in job.paths(name)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
+
+
+def _without_examples(job: Job, graded: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
+    """The scores of the requests that were no examples when the prefills were written; no rows where none was."""
+    exemplars = [prompt_id for path in job.paths("exemplars") for prompt_id in tables.read_csv(path)["prompt_id"]]
+    if not exemplars:
+        return scored.iloc[:0]
+    return scores.score_table(graded[~graded["prompt_id"].isin(exemplars)], job.spec["bootstrap"])
 
 
 def _defended(spec: dict[str, Any]) -> list[str]:
@@ -163,6 +177,18 @@ def _training(job: Job) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
 
 
+def _of_helpers(job: Job, name: str, columns: list[str]) -> pd.DataFrame:
+    """One kind of file that each helper has beside it, together."""
+    frames = []
+    for path in job.paths(name):
+        found = tables.read_csv(path)[columns]
+        found.insert(0, "seed", int(path.name.split(".")[0].removeprefix("seed")))
+        found.insert(0, "arm", path.parent.name)
+        found.insert(0, "model", path.parent.parent.name)
+        frames.append(found)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["model", "arm", "seed", *columns])
+
+
 def _targets(job: Job, prompts: pd.DataFrame) -> pd.DataFrame:
     """What refusals the arms of each model are taught, and how much they vary."""
     rows = []
@@ -181,7 +207,7 @@ def _helpers(job: Job) -> pd.DataFrame:
         found.insert(0, "target", f"{path.parent.name}/{path.name.split('.')[0]}")
         found.insert(0, "model", path.parent.parent.name)
         frames.append(found)
-    columns = ["model", "target", "kind", "n", "accuracy", "probability", "refusals_dropped"]
+    columns = ["model", "target", "kind", "n", "accuracy", "probability", "redraws", "spread", "refusals_dropped"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 

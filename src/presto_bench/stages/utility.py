@@ -1,11 +1,13 @@
 """utility/<task>/<model>/<arm>/seed<n>.parquet: one task on one arm, over the held-out benign requests or a public set's."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from presto_bench import registry, tables
+from presto_bench.config.models import ChatFormat, SamplingConfig
 from presto_bench.data import source_files
 from presto_bench.judges import refusal
 from presto_bench.lm import folders, models
@@ -23,11 +25,12 @@ def make(job: Job) -> None:
     setting = Setting(
         model,
         tokenizer,
-        folders.chat_format(job.path("model"), job.chat_format),
+        _chat_format(task, folders.chat_format(job.path("model"), job.chat_format)),
         files,
         Path(job.settings["reply_store"]),
         job.work_folder(),
         refusal.teller(job.spec["policy"]),
+        _sampling(task, job),
     )
     measured = registry.runner(task)(task, questions, setting)
     rows = [
@@ -35,6 +38,17 @@ def make(job: Job) -> None:
         for found in measured
     ]
     tables.write(job.path("utility"), "utility", pd.DataFrame(rows, columns=list(tables.TABLES["utility"].columns)))
+
+
+def _chat_format(task: Any, of_arm: ChatFormat) -> ChatFormat:
+    """How the arm is asked: as everywhere, but for what the task sets itself."""
+    changed = {name: value for name in ("system", "thinking") if (value := getattr(task, name, None)) is not None}
+    return replace(of_arm, **changed)
+
+
+def _sampling(task: Any, job: Job) -> SamplingConfig | None:
+    wanted = getattr(task, "sampling", None)
+    return job.model.sampling if wanted == "model" else wanted
 
 
 def _held_out(job: Job, split: str) -> list[Question]:

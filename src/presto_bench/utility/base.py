@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from presto_bench import tables
+from presto_bench.config.models import SamplingConfig
 from presto_bench.judges import refusal
 from presto_bench.lm.chat import ChatFormat
+
+NO_ANSWER = "unfinished"  # in place of how an answer ended
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Question:
 class Setting:
     """files: the public data sets that the task names, by name. store: where graders' replies are kept. work: a folder that outlives a kill.
 
-    refuses: whether a text declines, as the policy's stages tell it.
+    refuses: whether a text declines, as the policy's stages tell it. sampling: how answers are decoded; None is the task's own way.
     """
 
     model: Any
@@ -35,6 +38,7 @@ class Setting:
     store: Path = Path("replies")
     work: Path | None = None
     refuses: Callable[[str], bool] = refusal.declines
+    sampling: SamplingConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,20 @@ class Measured:
     label: str | None = None
 
 
-def kept(setting: Setting, name: str, decode: Callable[[], Mapping[str, str]]) -> dict[str, str]:
-    """An arm's answers by question id: decoded once, and read again by a job that its grader had stopped."""
+Answer = TypeVar("Answer", str, str | None)
+
+
+def kept(setting: Setting, name: str, decode: Callable[[], Mapping[str, Answer]]) -> dict[str, Answer]:
+    """An arm's answers by question id, None where it gave none: decoded once, and read again by a job that its grader had stopped."""
     file = setting.work / f"{name}.parquet" if setting.work else None
     if file and file.exists():
-        return tables.read(file, "written").set_index("prompt_id")["text"].to_dict()
+        found = tables.read(file, "written")
+        return {row.prompt_id: row.text if row.finish == "eos" else None for row in found.itertuples()}
     said = dict(decode())
     if file:
-        rows = [{"prompt_id": asked, "text": text, "finish": "eos"} for asked, text in said.items()]
+        rows = [
+            {"prompt_id": p, "text": text or "", "finish": NO_ANSWER if text is None else "eos"} for p, text in said.items()
+        ]
         tables.write(file, "written", pd.DataFrame(rows, columns=list(tables.TABLES["written"].columns)))
     return said
 

@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import yaml
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from presto_bench import tables
+from presto_bench.config.models import SamplingConfig
 from presto_bench.config.tasks import LmEval
 from presto_bench.errors import UserError
 from presto_bench.lm import chat, finite
@@ -38,17 +41,39 @@ class OurModel(HFLM):
         self.setting, self.templated = setting, templated
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """One user's turn: few-shot examples stand in it as text, behind the task's description. Tasks that open the assistant's turn themselves have no place here."""
-        roles = [message["role"] for message in chat_history]
-        if roles not in (["user"], ["system", "user"]) or not add_generation_prompt:
+        """Few-shot examples as text in one user's turn, or as turns of their own, behind the task's description.
+
+        Tasks that open the assistant's turn themselves have no place here.
+        """
+        described = chat_history[:1] if chat_history[0]["role"] == "system" else []
+        turns = chat_history[len(described) :]
+        alternating = [message["role"] for message in turns] == ["user", "assistant"] * (len(turns) // 2) + ["user"]
+        if not alternating or not add_generation_prompt:
             raise UserError(
                 "tasks",
-                "this lm_eval task wants more than one user's turn",
+                "this lm_eval task does not end with a user's turn",
                 "set `chat: false` to give it plain text, or leave it out",
             )
         # lm_eval hands a task's description over as a system prompt; the arms' own system prompt stays.
-        asked = "\n\n".join(message["content"].strip("\n") for message in chat_history)
-        return chat.render_prompt(self.setting.tokenizer, asked, self.setting.chat_format)
+        texts = [message["content"].strip("\n") for message in [*described, turns[0]]]
+        said = ["\n\n".join(texts), *(message["content"] for message in turns[1:])]
+        return chat.render_turns(self.setting.tokenizer, said, self.setting.chat_format)
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """Answers no longer than what the longest prompt leaves of the context: lm_eval would cut prompts instead, at their beginning."""
+        longest = max(len(self.tok_encode(request.args[0])) for request in requests)
+        room = self.max_length - longest
+        if room < 1:
+            raise UserError(
+                "tasks",
+                f"a prompt of {longest} tokens fills the model's context of {self.max_length}",
+                "ask with fewer examples (num_fewshot), or leave this model out (`only`)",
+            )
+        for request in requests:
+            context, settings = request.args
+            asked = settings.get("max_gen_toks", self.max_gen_toks)
+            request.arguments = (context, {**settings, "max_gen_toks": min(asked, room)})
+        return super().generate_until(requests, disable_tqdm)
 
     def _model_call(self, *args: Any, **others: Any) -> Any:
         """Logits of lm_eval's own forward passes: of NaN it would pick the first option."""
@@ -85,17 +110,47 @@ def run(config: LmEval, questions: Sequence[Question], setting: Setting) -> list
 
 
 def _evaluated(config: LmEval, setting: Setting, limit: int | None) -> Mapping[str, Any]:
-    wanted = {"task": config.task, **_pinned(config.splits, setting.files)}
+    with TemporaryDirectory() as folder:
+        return _evaluate(config, setting, limit, _spec(config, setting, Path(folder)))
+
+
+def _spec(config: LmEval, setting: Setting, folder: Path) -> str:
+    """The task by name; or, where its splits are pinned, a task file in `folder` that includes the registered one."""
+    if not config.splits:
+        return config.task
+    entry = _known_tasks(config.include_path).task_index.get(config.task)
+    if entry is None or entry.yaml_path is None:
+        raise UserError(
+            f"tasks.{config.name}.task", f"lm_eval has no task {config.task!r}", "`lm_eval --tasks list` names them"
+        )
+    path = folder / f"{config.task}.yaml"
+    pinned = {"include": str(entry.yaml_path), "task": config.task, **_pinned(config.splits, setting.files)}
+    path.write_text(yaml.safe_dump(pinned))
+    return str(path)
+
+
+def _evaluate(config: LmEval, setting: Setting, limit: int | None, spec: str) -> Mapping[str, Any]:
     return simple_evaluate(
         model=OurModel(setting, config.batch_size, config.chat),
-        tasks=[wanted if config.splits else config.task],
+        tasks=[spec],
         num_fewshot=config.num_fewshot,
         limit=limit,
         apply_chat_template=config.chat,
-        fewshot_as_multiturn=False,
+        fewshot_as_multiturn=config.examples_as_turns,
+        gen_kwargs=_decoding(config, setting.sampling) or None,
         task_manager=_known_tasks(config.include_path),
         bootstrap_iters=0,  # intervals are ours
     )["samples"]
+
+
+def _decoding(config: LmEval, sampling: SamplingConfig | None) -> dict[str, Any]:
+    """What `generate` is given instead of the task's own settings."""
+    longest = {} if config.max_new_tokens is None else {"max_gen_toks": config.max_new_tokens}
+    if sampling is None:
+        return longest
+    if sampling.temperature == 0:
+        return {**longest, "do_sample": False}
+    return {**longest, "do_sample": True, **sampling.model_dump()}
 
 
 def _rows(config: LmEval, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -8,6 +8,7 @@ replies are stored under the question's hash, so that nothing is paid for twice.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -42,10 +43,11 @@ def run(config: MtBench, _: Sequence[Question], setting: Setting) -> list[Measur
     asked = read(setting.files, config.questions)
     answers = answer(config, asked, setting)
     prompts = source_files.read("mt_bench_prompts", setting.files["mt_bench_prompts"]).set_index("name")
-    conversations = {(q.id, turn): grading(prompts, q, answers[q.id], turn) for q in asked for turn in range(TURNS)}
+    answered = [(q, turn) for q in asked for turn in range(TURNS) if None not in answers[q.id][: turn + 1]]
+    conversations = {(q.id, turn): grading(prompts, q, answers[q.id], turn) for q, turn in answered}
     ratings = rate(config, conversations, setting)
     return [
-        Measured(tables.prompt_id(f"mt_bench {q.id} {turn}"), ratings[q.id, turn], category=q.category)
+        Measured(tables.prompt_id(f"mt_bench {q.id} {turn}"), ratings.get((q.id, turn)), category=q.category)
         for q in asked
         for turn in range(TURNS)
     ]
@@ -66,25 +68,26 @@ def read(files: Mapping[str, object], limit: int | None) -> list[Asked]:
     ]
 
 
-def answer(config: MtBench, asked: Sequence[Asked], setting: Setting) -> dict[str, list[str]]:
-    """id -> the arm's answer to each turn; the second is given behind the first."""
-    said: dict[str, list[str]] = {q.id: [] for q in asked}
+def answer(config: MtBench, asked: Sequence[Asked], setting: Setting) -> dict[str, list[str | None]]:
+    """id -> the arm's answer to each turn; the second is given behind the first. None: its reasoning came to no end, and nothing can follow."""
+    said: dict[str, list[str | None]] = {q.id: [] for q in asked}
     for turn in range(TURNS):
-        found = kept(setting, f"turn-{turn}", lambda turn=turn: _answer(config, asked, said, turn, setting))
+        going = [q for q in asked if None not in said[q.id]]
+        found = kept(setting, f"turn-{turn}", lambda turn=turn, going=going: _answer(config, going, said, turn, setting))
         for q in asked:
-            said[q.id].append(found[q.id])
+            said[q.id].append(found.get(q.id))
     return said
 
 
 def _answer(
-    config: MtBench, asked: Sequence[Asked], said: Mapping[str, list[str]], turn: int, setting: Setting
-) -> dict[str, str]:
+    config: MtBench, asked: Sequence[Asked], said: Mapping[str, Sequence[Any]], turn: int, setting: Setting
+) -> dict[str, str | None]:
     """id -> the answer to one turn behind what was said before."""
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     ends, room = chat.end_of_turn(setting.tokenizer, setting.model), models.context_length(setting.model)
     opened = template.leaves_open(setting.tokenizer, setting.chat_format)
     for _, group in pd.Series({q.id: q for q in asked}).groupby(lambda i: TEMPERATURES.get(_of(asked, i).category, 0.0)):
-        sampling = SamplingConfig(temperature=TEMPERATURES.get(group.iloc[0].category, 0.0))
+        sampling = setting.sampling or SamplingConfig(temperature=TEMPERATURES.get(group.iloc[0].category, 0.0))
         for start in range(0, len(group), config.batch_size):
             part = list(group.iloc[start : start + config.batch_size])
             rows = [chat.encode_turns(setting.tokenizer, _history(q, said[q.id], turn), setting.chat_format) for q in part]
@@ -92,8 +95,15 @@ def _answer(
             generators = [draws.generator("mt_bench", q.id, turn) for q in part]
             pick = Sampled(sampling, generators, longest, setting.model.device)
             for q, new in zip(part, continue_rows(setting.model, rows, longest, ends, pick), strict=True):
-                found[q.id] = chat.decode(setting.tokenizer, new.ids, opened)
+                found[q.id] = _said(config, setting, new.ids, opened)
     return found
+
+
+def _said(config: MtBench, setting: Setting, ids: Sequence[int], opened: bool) -> str | None:
+    """What a grader reads of an answer. Where the reasoning has come to no end: the reasoning so far, or None, as `unfinished` says."""
+    if not chat.reasoning_goes_on(setting.tokenizer, ids, opened):
+        return chat.decode(setting.tokenizer, ids, opened)
+    return setting.tokenizer.decode(list(ids), skip_special_tokens=True) if config.unfinished == "grade" else None
 
 
 def _of(asked: Sequence[Asked], wanted: str) -> Asked:

@@ -1,16 +1,16 @@
-"""Over-refusal: share of benign requests that the arm declines in its greedy answer; alone, behind a benign prefill, or behind a history.
+"""Over-refusal: share of benign requests that the arm declines in its answer (greedy, unless the task samples); alone, behind a benign prefill, or behind a history.
 
 A grader labels each answer as a full refusal, a partial one or none; without a grader keywords tell.
 """
 
 from collections.abc import Sequence
 
-from presto_bench import progress
+from presto_bench import draws, progress
 from presto_bench.config.tasks import RefusalRate
 from presto_bench.judges import questions, refusal_labels, refusal_names
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.lm import chat, finite, template
-from presto_bench.lm.decoding import continue_rows
+from presto_bench.lm.decoding import Sampled, continue_rows
 from presto_bench.utility.base import Measured, Question, Setting, kept
 
 BATCH = 64
@@ -40,10 +40,19 @@ def _answers(config: RefusalRate, asked: Sequence[Question], setting: Setting) -
     for start in range(0, len(rows), BATCH):
         batch = [question.prompt_id for question in asked[start : start + BATCH]]
         with progress.part(start // BATCH, -(-len(rows) // BATCH)), finite.naming(batch):
-            said += continue_rows(setting.model, rows[start : start + BATCH], config.max_new_tokens, ends)
+            part = rows[start : start + BATCH]
+            said += continue_rows(setting.model, part, config.max_new_tokens, ends, _pick(config, batch, setting))
     opened = template.leaves_open(setting.tokenizer, setting.chat_format) and not config.prefill_tokens
     texts = [chat.decode(setting.tokenizer, c.ids, opened) for c in said]
     return {question.prompt_id: text for question, text in zip(asked, texts, strict=True)}
+
+
+def _pick(config: RefusalRate, batch: Sequence[str], setting: Setting) -> Sampled | None:
+    """Draws of each request's own; None is greedy."""
+    if setting.sampling is None:
+        return None
+    generators = [draws.generator("refusal_rate", config.name, prompt_id) for prompt_id in batch]
+    return Sampled(setting.sampling, generators, config.max_new_tokens, setting.model.device)
 
 
 def row(config: RefusalRate, asked: Sequence[Question], i: int, setting: Setting) -> list[int]:

@@ -17,7 +17,7 @@ from presto_bench.attacks.autorap import search
 from presto_bench.attacks.autorap.helper import shown_to_helper
 from presto_bench.attacks.base import Completion, Request, Setting
 from presto_bench.config.attacks import AutoRap
-from presto_bench.lm import chat, finite, models
+from presto_bench.lm import chat, finite, folders, models
 from presto_bench.lm.rollback import Rollback
 from presto_bench.measures.ranks import top_k, without
 
@@ -118,7 +118,8 @@ class Labeller:
 
     def __init__(self, model: Any, tokenizer: Any, setting: Setting, prompts: Sequence[str]):
         self.model, self.tokenizer, self.setting = model, tokenizer, setting
-        self.prompts = [chat.encode_prompt(tokenizer, prompt, setting.chat_format) for prompt in prompts]
+        asked_as = folders.helper_format(setting.helper, setting.chat_format) if setting.helper else setting.chat_format
+        self.prompts = [chat.encode_prompt(tokenizer, prompt, asked_as) for prompt in prompts]
         self.cache = Rollback(model, len(prompts))
 
     @torch.inference_mode()

@@ -1,12 +1,13 @@
 """AutoRAP's helper: what it is taught, and what it says (docs/attacks.md).
 
 A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
-responses are cut at a sentence's end or anywhere; half of them get one to five tokens of a refusal behind the cut, and are
-safe. Beyond the reference: the end of the turn, and strays, tokens of the target's top 20 that the untouched model would never
+responses are cut at a mark or anywhere; half of them get one to five tokens of a refusal behind the cut, and are
+safe (paper, appendix B.3.2). Beyond it: the end of the turn, and strays, tokens of the target's top 20 that the untouched model would never
 say there; without them a helper takes a damaged target's word salad for an answer. Every draw is keyed by (seed, epoch,
 prompt_id): the reference drew anew wherever its global state stood.
 """
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from presto_bench.lm import chat, finite
 
 SHORTEST, LONGEST = 10, 100  # tokens of a response that is cut anywhere
 SUFFIX = 5  # tokens of a refusal behind the cut, at most
+OF_REQUESTS = 2  # requests whose top 20 must share a token, so that it counts as a refusal's first (the paper's tau)
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,14 @@ class Stray:
 
 @dataclass(frozen=True)
 class Subject:
-    """What one request's lessons are made of. sentence_ends: lengths at which `harmful` may be cut as at a sentence's end."""
+    """What one request's lessons are made of. marks: lengths at which `harmful` may be cut as at a mark; longest: tokens behind which it may be cut anywhere, None: at its end too."""
 
     prompt_id: str
     harmful: Sequence[int]
-    sentence_ends: Sequence[int]
+    marks: Sequence[int]
     refusals: Sequence[Sequence[int]]
     strays: Sequence[Stray] = ()
+    longest: int | None = LONGEST
 
 
 def lesson(subject: Subject, end_share: float, stray_share: float, *key) -> Lesson:
@@ -66,7 +69,7 @@ def lesson(subject: Subject, end_share: float, stray_share: float, *key) -> Less
 def _about_the_end(rng: np.random.Generator, subject: Subject) -> Lesson:
     if rng.random() < 0.5:
         return Lesson(subject.prompt_id, tuple(subject.harmful), True, True, "complete")
-    return Lesson(subject.prompt_id, tuple(subject.harmful[: _anywhere(rng, subject.harmful)]), True, False, "cut")
+    return Lesson(subject.prompt_id, tuple(subject.harmful[: _anywhere(rng, subject)]), True, False, "cut")
 
 
 def _about_a_stray(rng: np.random.Generator, subject: Subject) -> Lesson:
@@ -80,7 +83,7 @@ def _about_a_stray(rng: np.random.Generator, subject: Subject) -> Lesson:
 
 def _about_refusing(rng: np.random.Generator, subject: Subject) -> Lesson:
     prompt_id, harmful, refusals = subject.prompt_id, subject.harmful, subject.refusals
-    length = _at_sentence(rng, harmful, subject.sentence_ends) if rng.random() < 0.5 else _anywhere(rng, harmful)
+    length = _at_mark(rng, subject) if rng.random() < 0.5 else _anywhere(rng, subject)
     if rng.random() < 0.5 or not refusals:
         return Lesson(prompt_id, tuple(harmful[:length]), False, True, "goes on")
     refusal = refusals[int(rng.integers(len(refusals)))]
@@ -88,14 +91,15 @@ def _about_refusing(rng: np.random.Generator, subject: Subject) -> Lesson:
     return Lesson(prompt_id, (*harmful[:length], *suffix), False, False, "refuses")
 
 
-def _anywhere(rng: np.random.Generator, harmful: Sequence[int]) -> int:
-    longest = min(len(harmful) - 1, LONGEST)
+def _anywhere(rng: np.random.Generator, subject: Subject) -> int:
+    whole = len(subject.harmful)
+    longest = whole if subject.longest is None else min(whole - 1, subject.longest)
     return int(rng.integers(min(SHORTEST, longest), longest + 1))
 
 
-def _at_sentence(rng: np.random.Generator, harmful: Sequence[int], sentence_ends: Sequence[int]) -> int:
-    within = [end for end in sentence_ends if end < len(harmful)]
-    return within[int(rng.integers(len(within)))] if within else _anywhere(rng, harmful)
+def _at_mark(rng: np.random.Generator, subject: Subject) -> int:
+    within = [end for end in subject.marks if end < len(subject.harmful)]
+    return within[int(rng.integers(len(within)))] if within else _anywhere(rng, subject)
 
 
 def sentence_ends(texts: Sequence[str]) -> list[int]:
@@ -103,14 +107,26 @@ def sentence_ends(texts: Sequence[str]) -> list[int]:
     return [i + 1 for i, text in enumerate(texts) if text.rstrip().endswith((".", "!", "?", ".\n"))]
 
 
-def frequent_options(top: Mapping[str, Sequence[int]], wanted: int) -> list[int]:
-    """First-token options: tokens in the top of at least two requests, most widespread first (then by id)."""
+def punctuation(texts: Sequence[str]) -> list[int]:
+    """Numbers of tokens after which a response's text ends in a punctuation mark (Unicode's categories P). texts: its tokens' own texts."""
+    shown = [text.rstrip() for text in texts]
+    return [i + 1 for i, text in enumerate(shown) if text and unicodedata.category(text[-1]).startswith("P")]
+
+
+def widespread(top: Mapping[str, Sequence[int]]) -> dict[int, int]:
+    """Candidate first tokens of a refusal -> how many requests have them in their top: those of two or more, most widespread first (then by id)."""
     counts: dict[int, int] = {}
     for tokens in top.values():
         for token in set(tokens):
             counts[token] = counts.get(token, 0) + 1
-    widespread = sorted((t for t, n in counts.items() if n >= 2), key=lambda t: (-counts[t], t))
-    return widespread[:wanted]
+    shared = sorted((t for t, n in counts.items() if n >= OF_REQUESTS), key=lambda t: (-counts[t], t))
+    return {token: counts[token] for token in shared}
+
+
+def drawn_options(candidates: Sequence[int], wanted: int, prompt_id: str) -> list[int]:
+    """The candidates that one request is continued from: a seeded draw without replacement, since the paper does not say which 20."""
+    order = draws.generator("helper_options", prompt_id).permutation(len(candidates))
+    return [candidates[i] for i in order[:wanted]]
 
 
 def shown_to_helper(tokenizer: Any, prompt_ids: Sequence[int], response: str, ends: bool) -> list[int]:

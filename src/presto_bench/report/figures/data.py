@@ -10,7 +10,7 @@ import pandas as pd
 @dataclass(frozen=True)
 class Data:
     """arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack; graders: judges whose scores can be compared. ranked: all attacks with a k; picked: those
-    with a trained or human picker. entropy_sweep: arm -> (arm of the headline that it belongs to, its refusals). methods: arm -> what was done to it (methods.py). tasks: name -> kind. hub: model -> its id on the hub, where it has one."""
+    with a trained or human picker. entropy_sweep: arm -> (arm of the headline that it belongs to, its refusals). methods: arm -> what was done to it (methods.py). beside: (measure, our attack or task, its variant, the paper's attack and setting) of numbers that can be compared with published ones. tasks: name -> kind. hub: model -> its id on the hub, where it has one."""
 
     tables: Mapping[str, pd.DataFrame]
     models: Sequence[str]
@@ -25,6 +25,7 @@ class Data:
     entropy_sweep: Mapping[str, Sequence[str]] = field(default_factory=dict)
     graders: Sequence[str] = ()
     methods: Mapping[str, str] = field(default_factory=dict)
+    beside: Sequence[Sequence[str]] = ()
 
     def table(self, name: str) -> pd.DataFrame:
         return self.tables[name]

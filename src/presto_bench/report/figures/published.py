@@ -1,43 +1,35 @@
-"""Values that others have published, laid over ours and never taken for them: hollow marks, with their source in the legend."""
+"""Published values, laid over ours and never taken for them: hollow marks, with their source in the legend."""
 
-from dataclasses import dataclass
+import pandas as pd
 
+from presto_bench.report import published
 from presto_bench.report.figures import style
 from presto_bench.report.figures.data import Data
 
-REVIEW = "review of an earlier version of arXiv 2512.05518"
 
+def mark(axis, data: Data, measure: str, name: str, variant: str = "") -> None:
+    """Hollow marks beside our own points, for models that are known by their hub id and numbers that were measured in the paper's way.
 
-@dataclass(frozen=True)
-class Value:
-    """what: an attack's or a task's name; model: its hub id; spread: standard deviation, where one was given."""
-
-    what: str
-    model: str
-    arm: str
-    value: float
-    source: str
-    spread: float | None = None
-
-
-VALUES = (
-    Value("gsm8k", "Qwen/Qwen3-8B", "base", 0.9287, REVIEW),
-    Value("gsm8k", "Qwen/Qwen3-8B", "da", 0.9045, REVIEW),
-    Value("gsm8k", "Qwen/Qwen3-8B", "da_presto", 0.9030, REVIEW),
-    Value("gsm8k", "google/gemma-3-12b-it", "base", 0.9022, REVIEW),
-    Value("gsm8k", "google/gemma-3-12b-it", "da", 0.8635, REVIEW),
-    Value("gsm8k", "google/gemma-3-12b-it", "da_presto", 0.8567, REVIEW),
-    Value("human", "Qwen/Qwen3-8B", "da_presto", 0.348, REVIEW, 0.254),
-)
-
-
-def mark(axis, data: Data, what: str) -> None:
-    """Hollow marks beside our own points, for models that are known by their hub id."""
-    told, arms = set(), style.every_arm(data)
+    name, variant: of our attack or task.
+    """
+    arms, told = style.every_arm(data), False
     for i, model in enumerate(data.models):
-        for found in (v for v in VALUES if v.what == what and v.model == data.hub.get(model)):
-            place = i + style.shift(data.arms[model], found.arm) + 0.03
-            look = {**style.look(arms, found.arm), "markerfacecolor": "none", "linestyle": "none"}
-            name = None if found.source in told else f"published: {found.source}"
-            axis.errorbar([place], [found.value], yerr=found.spread, label=name, capsize=1, **look)
-            told.add(found.source)
+        for row in _rows(data, measure, name, variant, data.hub.get(model)).itertuples():
+            place = i + style.shift(data.arms[model], row.arm) + 0.03
+            look = {**style.look(arms, row.arm), "markerfacecolor": "none", "linestyle": "none"}
+            spread = None if pd.isna(row.spread) else row.spread
+            label = None if told else f"published: {published.SOURCE}"
+            axis.errorbar([place], [row.value], yerr=spread, label=label, capsize=1, **look)
+            told = True
+
+
+def _rows(data: Data, measure: str, name: str, variant: str, hub_id: str | None) -> pd.DataFrame:
+    """One row a published cell: what two of the paper's items print alike counts once."""
+    found = data.table("published")
+    same = [(attack, setting) for *ours, attack, setting in data.beside if ours == [measure, name, variant]]
+    if not same or hub_id is None:
+        return found.iloc[:0]
+    attack, setting = same[0]
+    found = found[(found["measure"] == measure) & (found["model"] == hub_id)]
+    found = found[(found["attack"].fillna("") == attack) & (found["setting"].fillna("") == setting)]
+    return found.drop_duplicates(["arm"], keep="last")

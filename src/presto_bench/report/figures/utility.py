@@ -16,7 +16,8 @@ def draw(data: Data) -> Figure:
     )
     for axis, task in zip(axes[:, 0], tasks, strict=True):
         style.points(axis, data, table[table["task"] == task], data.models, "model")
-        published.mark(axis, data, task)
+        for measure in ("mt_bench", "gsm8k"):
+            published.mark(axis, data, measure, task)
         axis.set_title(f"{task} ({data.tasks[task]})", loc="left", fontsize=8)
         axis.legend(fontsize=6)
     return figure

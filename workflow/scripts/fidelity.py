@@ -1,0 +1,3 @@
+from presto_bench.stages import fidelity, job
+
+job.run(fidelity.make, snakemake)
