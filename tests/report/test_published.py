@@ -46,7 +46,13 @@ def test_the_papers_own_settings_can_be_compared_and_each_departure_is_named(pap
 
 def test_llama_2s_published_checkpoint_is_the_papers_da_and_our_own_da_is_not(paper):
     loaded = config.load(paper)
-    assert comparable.roles(loaded, "llama2_7b") == {"base": "base", "da": "da", "da_presto": "da_presto", "da_published": "da"}
+    assert comparable.roles(loaded, "llama2_7b") == {
+        "base": "base",
+        "da": "da",
+        "da_presto": "da_presto",
+        "da_presto_reference": "da_presto",
+        "da_published": "da",
+    }
     assert "checkpoint of Qi et al." in comparable.own_arm(loaded, comparable.LLAMA2, "da")
     assert comparable.own_arm(loaded, comparable.LLAMA2, "da_published") == ""
     assert comparable.own_arm(loaded, "Qwen/Qwen3-8B", "da") == ""

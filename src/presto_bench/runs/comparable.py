@@ -10,7 +10,8 @@ from presto_bench.config.judges import Rubric
 from presto_bench.config.tasks import LmEval, MtBench
 from presto_bench.report import items
 
-ARMS = ("base", "da", "da_presto")
+# Our arm -> the paper's. Which of the two forms of PRESTO its numbers come from is not said.
+ARMS = {"base": "base", "da": "da", "da_presto": "da_presto", "da_presto_reference": "da_presto"}
 LLAMA2 = "meta-llama/Llama-2-7b-chat-hf"
 DA_CHECKPOINT = "Unispac/Llama2-7B-Chat-Augmented"  # Llama 2's DA arm in the paper is this published model
 HELPER = "Qwen/Qwen2.5-1.5B-Instruct"
@@ -25,7 +26,7 @@ def measured(config: Config) -> list[dict[str, Any]]:
 
 def roles(config: Config, model: str) -> dict[str, str]:
     """Our arm -> the paper's arm, for one model: those of the same name, and for Llama 2 the published checkpoint."""
-    named = {arm: arm for arm in config.arm_names(model) if arm in ARMS}
+    named = {arm: ARMS[arm] for arm in config.arm_names(model) if arm in ARMS}
     taken = [config.item("arms", arm) for arm in config.arm_names(model)]
     return named | {arm.name: "da" for arm in taken if isinstance(arm, CheckpointArm) and arm.id == DA_CHECKPOINT}
 
