@@ -54,6 +54,7 @@ STANDIN, FACTS = EXPERIMENT.is_standin, EXPERIMENT.is_facts
 # What is measured on one model for all; by name, so that their order in the config means nothing.
 FIRST_MODEL = min(MODELS)
 DEFAULT_JUDGE, LABELLED_JUDGE = CONFIG.default_judge, EXPERIMENT.labelled_judge()
+ON_DEMAND = EXPERIMENT.figures_on_demand()
 FIGURE_NEEDS, FIGURES, TABLES = EXPERIMENT.figure_needs(), EXPERIMENT.figure_files(), EXPERIMENT.table_files()
 MISSING = access.missing(CONFIG)
 

@@ -1,5 +1,5 @@
 # What the arms' distributions look like from inside, and what they are still good for.
-# Needs: models/<model>/<arm>/seed<n>, data/, helpers/. Makes: composition/, candidates/, ranks/, first_tokens/, attention/, attention_received/, causal/, utility/.
+# Needs: models/<model>/<arm>/seed<n>, data/, helpers/. Makes: composition/, candidates/, ranks/, first_tokens/, attention/, attention_received/, top_lists/, causal/, utility/.
 
 
 rule composition:
@@ -89,6 +89,54 @@ rule ranks:
         code=code("ranks"),
     script:
         "../workflow/scripts/ranks.py"
+
+
+# What an attacker of ranks sees at each step, for one request.
+rule top_lists:
+    input:
+        unpack(lambda w: {} if STANDIN else {"triples": f"{RESULTS}/data/{w.model}/triples/given.parquet"}),
+        model=EXPERIMENT.model_folder,
+        untouched=EXPERIMENT.untouched,
+        prompts=f"{RESULTS}/data/prompts.parquet",
+        prefills=f"{RESULTS}/data/prefills.parquet",
+        lists=POLICY_LISTS,
+    output:
+        lists=f"{RESULTS}/top_lists/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        manifest=f"{RESULTS}/top_lists/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+    log:
+        f"{RESULTS}/logs/top_lists/{{model}}/{{arm}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/top_lists/{{model}}/{{arm}}/seed{{seed}}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: shared_by(2)
+    resources:
+        **MACHINE.of_model(),
+    params:
+        spec=lambda w: spec(
+            policy=CONFIG.policy, models=SPECS.model_spec(w.model, "chat", "decode_dtype"), request=CONFIG.shown_request
+        ),
+        code=code("top_lists"),
+    script:
+        "../workflow/scripts/top_lists.py"
+
+
+rule top_lists_table:
+    input:
+        lists=EXPERIMENT.listed(),
+    output:
+        table=f"{RESULTS}/tables/top_lists.csv",
+    log:
+        f"{RESULTS}/logs/top_lists_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/top_lists_table.tsv"
+    conda:
+        "../envs/model.yaml"
+    params:
+        spec=spec(show=STANDIN or CONFIG.show_completions),
+        code=code("top_lists"),
+    script:
+        "../workflow/scripts/top_lists_table.py"
 
 
 rule causal:

@@ -4,7 +4,7 @@
 
 rule figure:
     input:
-        unpack(lambda w: {name: f"{RESULTS}/tables/{name}.csv" for name in FIGURE_NEEDS[w.figure]}),
+        unpack(lambda w: {name: f"{RESULTS}/tables/{name}.csv" for name in (FIGURE_NEEDS | ON_DEMAND)[w.figure]}),
     output:
         pdf=f"{RESULTS}/figures/{{figure}}.pdf",
         png=report(f"{RESULTS}/figures/{{figure}}.png", caption="../workflow/report/figure.rst", category="2 Result"),
@@ -13,7 +13,7 @@ rule figure:
     benchmark:
         f"{RESULTS}/benchmarks/figure/{{figure}}.tsv"
     wildcard_constraints:
-        figure=one_of(FIGURE_NEEDS),
+        figure=one_of(FIGURE_NEEDS | ON_DEMAND),
     conda:
         "../envs/analysis.yaml"
     params:

@@ -111,6 +111,7 @@ ALL = {
     "source",
     "strength",
     "tables",
+    "top_lists",
     "utility",
     "verdicts",
 }
@@ -131,6 +132,7 @@ STANDIN = {
     "ranks",
     "refusals",
     "shipped_answers",
+    "top_lists",
     "utility",
 }
 REACHES = {
@@ -182,9 +184,9 @@ REACHES = {
     "data/source_files.py": {"harm", "harm_prompts", "source", "utility"},
     "config/references.py": set(),  # it only refuses
     "policies/by_name.py": REQUESTS
-    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers"},
+    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},
     "policies/facts.py": REQUESTS
-    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers"},
+    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},
     "utility/mt_bench.py": set(),  # a task's own module is added by its rule
     "judges/fluency.py": {"grade", "judge_check"},
     "judges/standin.py": {

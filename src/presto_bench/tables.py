@@ -119,6 +119,22 @@ TABLES: dict[str, Table] = {
     "attention_received": Table(
         {**_RUN, "prompt_id": S, "layer": I, "position": I, "part": S, "received": F}, ("prompt_id", "layer", "position")
     ),
+    "top_lists": Table(
+        {
+            **_RUN,
+            "prompt_id": S,
+            "place": S,
+            "step": I,
+            "rank": I,
+            "token_id": I,
+            "token": S,
+            "opener": pa.bool_(),
+            "probability": F,
+            "picked_rank": I,
+        },
+        ("place", "step", "rank"),
+        private=True,
+    ),
     "composition": Table(_COMPOSITION, ("prompt_id", "depth", "rank"), private=True),
     "candidates": Table({**_COMPOSITION, "attack": S, "said": F}, ("prompt_id", "depth", "rank"), private=True),
     "causal": Table(

@@ -37,7 +37,20 @@ FIGURES = {
     "helper_curves",
 }
 # Of the paper's items those that this experiment has.
-ITEMS = ["table_1", "table_2", "table_5", "table_6", "table_7", "figure_3", "figure_6", "figure_7", "figure_10", "figure_11"]
+ITEMS = [
+    "table_1",
+    "table_2",
+    "table_5",
+    "table_6",
+    "table_7",
+    "figure_1",
+    "figure_2",
+    "figure_3",
+    "figure_6",
+    "figure_7",
+    "figure_10",
+    "figure_11",
+]
 ARMS_OF_LLAMA2 = {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned", "da_published"}
 
 
@@ -136,6 +149,9 @@ def test_every_item_of_the_paper_has_a_target_of_its_own_and_one_that_is_not_the
     assert sorted(swept.loc[swept["model"] == "llama2", "k"].unique()) == [5, 20, 40]
     helpers = pd.read_csv(results(paper) / "paper/table_5.csv")
     assert set(helpers["model"]) == set(MODELS) and (helpers["redraws"] == 3).all()
+    lists = pd.read_csv(results(paper) / "tables/top_lists.csv")
+    assert set(lists["token"]) <= {"[token]", "[refusal]"}, "what models say is redacted unless asked for"
+    assert set(lists["arm"]) == set(EVERYWHERE) and set(lists.loc[lists["place"] == "bare prompt", "arm"]) == {"base"}
     said = paper.run("table_8", "--dry-run", ok=False)
     assert "table_8 (GCG): not built: there is no attack of kind `gcg`" in said
 

@@ -56,6 +56,10 @@ class Config(Strict):
         True,
         description="false: trained arms and helpers are deleted once all that reads them is done; what needs them later trains anew",
     )
+    shown_request: str | None = Field(
+        None,
+        description="id of the request that the top-10 lists show (`snakemake figure_1`); null: the first that is attacked",
+    )
     show_completions: bool = Field(False, description="show what models said in the report's examples; else they are redacted")
     reply_store: str = Field("replies", description="folder of judges' raw replies, shared by experiments")
     headline: tuple[Name, Name] = Field(("da", "da_presto"), description="arms of the headline: reference, treated")

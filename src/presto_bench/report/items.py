@@ -25,7 +25,6 @@ class Item:
     unbuilt: str = ""
 
 
-_LISTS = "`presto-bench rap` shows these lists step by step"
 _TEXTS = "texts of models are shown in no table"
 _SCORES = ("scores", "scores_without_examples")
 
@@ -38,8 +37,8 @@ ITEMS: dict[str, Item] = {
     "table_6": Item("MT-Bench and GSM8K by arm", ("utility",), kinds=("mt_bench", "lm_eval"), of="task"),
     "table_7": Item("AutoRAP by k", ("scores",), kinds=("autorap",)),
     "table_8": Item("GCG", unbuilt="there is no attack of kind `gcg`"),
-    "figure_1": Item("top-10 lists behind a prefill, step by step", unbuilt=_LISTS),
-    "figure_2": Item("top-10 lists, and what is pushed forward", unbuilt=_LISTS),
+    "figure_1": Item("top-10 lists behind a prefill, step by step", ("top_lists",), "top_lists"),
+    "figure_2": Item("top-10 lists, and what is pushed forward", ("top_lists",), "top_lists"),
     "figure_3": Item("RAP by model, published values beside ours", _SCORES, "autorap", ("autorap", "human")),
     "figure_6": Item("loss of AutoRAP's helpers", ("helper_curves",), "helper_curves", ("autorap",)),
     "figure_7": Item("entropy of the next token", ("first_entropy",), "first_entropy"),

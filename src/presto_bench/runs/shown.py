@@ -174,6 +174,16 @@ class Shown(Wanted):
         """Attack or task -> its kind."""
         return {item.name: item.kind for item in (*self.config.attacks, *self.config.tasks)}
 
+    def figures_on_demand(self):
+        """figure -> its tables, for figures that are made by name alone: they hold what models say."""
+        return {"top_lists": ["top_lists"]}
+
+    def listed(self):
+        """Arms whose top-10 lists stand side by side: the base and the headline's, of their first seed."""
+        runs = [(m.name, a, self.config.arm_seeds(a)[0]) for m in self.config.models for a in self.config.arm_names(m.name)]
+        shown = ("base", *self.config.headline)
+        return [f"{self.results}/top_lists/{m}/{a}/seed{s}.parquet" for m, a, s in runs if a in shown]
+
     def by_people(self):
         """attack -> folder of its sessions, for attacks by people."""
         return {attack.name: attack.sessions for attack in self.config.attacks if attack.kind == "human"}

@@ -24,7 +24,7 @@ from presto_bench.stages.retry_failed import KEY
 log = logging.getLogger("presto_bench")
 
 SAID = ("prefill", "response", "token_ids")  # columns of completions that hold or spell text
-UNSHARED = {"examples", "failures", "refusal_tokens"}  # a response; ids of requests; what models put first
+UNSHARED = {"examples", "failures", "refusal_tokens", "top_lists"}  # a response; ids of requests; what models put first
 WRITTEN = {
     name
     for name, source in SOURCES.items()

@@ -1,0 +1,49 @@
+"""The likeliest next tokens, step by step, as an attacker of ranks sees them (the paper's Figures 1 and 2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from presto_bench.lm import finite
+from presto_bench.measures.ranks import top_k, without
+
+SHOWN = 10  # tokens of a list
+CHOICE = 20  # ranks that the attacker may pick from
+
+
+@dataclass(frozen=True)
+class Step:
+    """One list, best first: ids, their probabilities, and the rank that was picked (it may lie below the list)."""
+
+    ids: tuple[int, ...]
+    probabilities: tuple[float, ...]
+    picked_id: int
+    picked_rank: int
+
+
+@torch.inference_mode()
+def lists(
+    model: Any, read: Sequence[int], steps: int, barred: Sequence[int] = (), parent: Any = None, parent_read: Sequence[int] = ()
+) -> list[Step]:
+    """`steps` lists behind the ids `read`. parent: of the 20 best the token that it likes best is picked, as by guided RAP; else the likeliest.
+
+    parent_read: what the parent reads before the response. Everything is computed anew at each step: it is one request and a few tokens.
+    """
+    found: list[Step] = []
+    for _ in range(steps):
+        said = [step.picked_id for step in found]
+        logits = _next(model, [*read, *said])
+        best = top_k(logits, SHOWN)[0]
+        candidates = top_k(without(logits, list(barred)), CHOICE)[0]
+        place = 0 if parent is None else int(_next(parent, [*parent_read, *said])[0, candidates.to(parent.device)].argmax())
+        probabilities = logits.softmax(-1)[0, best]
+        found.append(Step(tuple(best.tolist()), tuple(probabilities.tolist()), int(candidates[place]), place + 1))
+    return found
+
+
+def _next(model: Any, ids: Sequence[int]) -> torch.Tensor:
+    """(1, V) logits behind the ids."""
+    logits = model(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False, logits_to_keep=1).logits[:, -1]
+    return finite.require(logits.float(), model)

@@ -1,0 +1,3 @@
+from presto_bench.stages import job, top_lists
+
+job.run(top_lists.make, snakemake)
