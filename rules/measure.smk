@@ -101,7 +101,7 @@ rule top_lists:
         prefills=f"{RESULTS}/data/prefills.parquet",
         lists=POLICY_LISTS,
     output:
-        lists=f"{RESULTS}/top_lists/{{model}}/{{arm}}/seed{{seed}}.parquet",
+        shown=f"{RESULTS}/top_lists/{{model}}/{{arm}}/seed{{seed}}.parquet",
         manifest=f"{RESULTS}/top_lists/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
         f"{RESULTS}/logs/top_lists/{{model}}/{{arm}}/seed{{seed}}.log",

@@ -32,7 +32,7 @@ def make(job: Job) -> None:
     openers = by_name.openers(tokenizer, _refusals(job))
     rows = [row for place, steps in found.items() for row in _rows(tokenizer, place, steps, openers)]
     frame = pd.DataFrame(rows).assign(model=job.model.name, arm=job.wildcards["arm"], seed=job.seed, prompt_id=prompt_id)
-    tables.write(job.path("lists"), "top_lists", frame[list(tables.TABLES["top_lists"].columns)])
+    tables.write(job.path("shown"), "top_lists", frame[list(tables.TABLES["top_lists"].columns)])
 
 
 def table(job: Job) -> None:
