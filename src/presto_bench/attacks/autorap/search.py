@@ -7,6 +7,7 @@ matters, so candidates are judged lazily, in rank order.
 
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,7 @@ def paper(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Sea
     """
     ids, levels, removed, backtracks = list(prefill), [_Level()], None, 0
     for step in range(1, steps + 1):
-        pick = None
-        listed = yield from _ranked(levels[-1], ids)
-        for token in _after(listed, removed):
-            if (yield from _harmful(levels[-1], ids, token)) and not _says_a_third_time(ids, token, text):
-                pick = token
-                break
+        pick = yield from _best_behind(removed, levels[-1], ids, text)
         removed = None
         if pick is not None:
             ids.append(pick)
@@ -88,12 +84,7 @@ def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) ->
     """
     ids, levels, removed, backtracks = list(prefill), [_Level()], None, 0
     for step in range(1, steps + 1):
-        pick = None
-        listed = yield from _ranked(levels[-1], ids)
-        for token in _after(listed, removed):
-            if (yield from _harmful(levels[-1], ids, token)) and not _repeats(ids, token, text):
-                pick = token
-                break
+        pick = yield from _best_behind(removed, levels[-1], ids, _stripped(text))
         if pick is not None:
             ids.append(pick)
             levels.append(_Level())
@@ -118,7 +109,7 @@ def strict(prefill: Sequence[int], steps: int, text: Callable[[int], str], ends:
         level, pick = levels[-1], None
         listed = yield from _ranked(level, ids)
         for token in listed:
-            if token in level.tried or _repeats(ids, token, text):
+            if token in level.tried or _repeats(ids, token, _stripped(text)):
                 continue
             if (yield from _harmful(level, ids, token)):
                 pick = token
@@ -138,6 +129,17 @@ def strict(prefill: Sequence[int], steps: int, text: Callable[[int], str], ends:
         backtracks += 1
     picked = tuple(ids[len(prefill) :])
     return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
+
+
+def _best_behind(
+    removed: int | None, level: _Level, ids: Sequence[int], text: Callable[[int], str]
+) -> Generator[Ranked | Harmful, Any, int | None]:
+    """The first harmful candidate behind the one that was just taken back that does not say the same a third time; None without any."""
+    listed = yield from _ranked(level, ids)
+    for token in _after(listed, removed):
+        if (yield from _harmful(level, ids, token)) and not _repeats(ids, token, text):
+            return token
+    return None
 
 
 def _ranks(levels: Sequence[_Level], picked: Sequence[int]) -> tuple[int, ...]:
@@ -163,10 +165,10 @@ def _after(ranked: Sequence[int], removed: int | None) -> Sequence[int]:
 
 
 def _repeats(ids: Sequence[int], token: int, text: Callable[[int], str]) -> bool:
-    """Whether the token says what each of the last two tokens says, white space aside."""
-    return len(ids) >= 2 and text(ids[-1]).strip() == text(ids[-2]).strip() == text(token).strip()
-
-
-def _says_a_third_time(ids: Sequence[int], token: int, text: Callable[[int], str]) -> bool:
-    """Whether the token's text is exactly that of each of the last two tokens."""
+    """Whether the token's text is that of each of the last two tokens."""
     return len(ids) >= 2 and text(ids[-1]) == text(ids[-2]) == text(token)
+
+
+def _stripped(text: Callable[[int], str]) -> Callable[[int], str]:
+    """The same texts, white space aside."""
+    return lambda token: text(token).strip()
