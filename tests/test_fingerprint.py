@@ -82,6 +82,7 @@ ALL = {
     "checkpoint",
     "composition",
     "corrected",
+    "curve",
     "decoding_arm",
     "doctor",
     "entropy",
@@ -112,6 +113,7 @@ ALL = {
     "strength",
     "tables",
     "top_lists",
+    "update_norm",
     "utility",
     "verdicts",
 }
@@ -136,7 +138,10 @@ STANDIN = {
     "utility",
 }
 REACHES = {
-    "analysis/depth.py": {"causal", "tables", "verdicts"},
+    "analysis/depth.py": {"causal", "curve", "tables", "verdicts"},
+    "analysis/curve.py": {"curve"},
+    "analysis/curve_names.py": {"curve"},
+    "measures/update.py": {"update_norm"},
     "training/presto.py": {"causal", "doctor", "finetune", "ranks"},
     "training/attention_mass.py": {"causal", "doctor", "finetune", "ranks"},
     "measures/attention_patch.py": {"causal"},
@@ -150,8 +155,8 @@ REACHES = {
     "lm/rollback.py": set(),
     "training/trainer.py": {"finetune"},
     "training/augment.py": {"augment", "finetune"},
-    "analysis/stats.py": {"corrected", "fidelity", "human_times", "strength", "tables", "verdicts"},
-    "analysis/scores.py": {"corrected", "strength", "tables", "verdicts"},
+    "analysis/stats.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts"},
+    "analysis/scores.py": {"corrected", "curve", "strength", "tables", "verdicts"},
     "analysis/checks.py": {"strength", "tables"},
     "analysis/strength.py": {"strength", "tables"},
     "analysis/matching.py": {"tables"},
@@ -161,7 +166,7 @@ REACHES = {
     "report/items.py": {"paper_table"},
     "report/published.py": {"fidelity"},  # figures that lay it over ours get it with their own module
     "analysis/agreement.py": {"corrected", "tables"},
-    "analysis/coercion.py": {"tables", "verdicts"},
+    "analysis/coercion.py": {"curve", "tables", "verdicts"},
     "report/figures/style.py": {"figure"},
     "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
@@ -228,6 +233,7 @@ REACHES = {
     "config/helper.py": {"helper"},
     "config/causal.py": {"causal", "tables"},
     "config/composition.py": {"composition"},
+    "config/curve.py": set(),
     "config/strength.py": set(),
     "config/strength_names.py": {"strength", "tables"},
     "config/experiment.py": set(),  # what a rule takes of it stands in its spec

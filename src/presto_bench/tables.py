@@ -142,6 +142,7 @@ TABLES: dict[str, Table] = {
         ("prompt_id", "role", "patch", "span", "first_layer", "last_layer"),
     ),
     "entropy": Table({**_RUN, "prompt_id": S, "place": S, "nats": F}, ("prompt_id", "place")),
+    "update_norm": Table({**_RUN, "norm": F, "of": F}, ("model", "arm", "seed")),
     "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
     "utility": Table(
         {**_RUN, "task": S, "prompt_id": S, "value": F, "weight": F, "category": S, "label": S},

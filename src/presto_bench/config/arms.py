@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from presto_bench.config.models import HubModel, LocalModel, Revision
 from presto_bench.config.parts import Autocast, Dtype, Item, Name, Only
@@ -73,6 +73,12 @@ class SafeDecodingArm(Item):
 class TrainingArm(Item, TrainingConfig):
     kind: Literal["training"]
     only: Only = None
+    seeds: list[NonNegativeInt] | None = Field(
+        None,
+        min_length=1,
+        exclude_if=lambda value: value is None,
+        description="training seeds of this arm; null: the experiment's. An arm with one seed is paired with every seed of another",
+    )
 
 
 class FinetunedArm(Item):

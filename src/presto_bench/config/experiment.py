@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.causal import CausalConfig
 from presto_bench.config.composition import CompositionConfig
+from presto_bench.config.curve import CurveConfig
 from presto_bench.config.harm import HarmConfig
 from presto_bench.config.helper import HelperConfig
 from presto_bench.config.parts import UNTOUCHED, Item, Name, Strict
@@ -44,6 +45,10 @@ class Config(Strict):
     helper: HelperConfig = HelperConfig()
     strength: StrengthConfig | None = Field(
         None, description="the grid behind the arms' learning rate, for `snakemake strength`; nothing else trains or counts it"
+    )
+    curve: CurveConfig | None = Field(
+        None,
+        description="families of arms that are trained ever more strongly: depth against damage, and whether one reaches more",
     )
     composition: CompositionConfig | None = Field(
         CompositionConfig(),
@@ -94,7 +99,9 @@ class Config(Strict):
             return max(self.arm_seeds(entry.of), self.arm_seeds(entry.expert), key=len)
         if not isinstance(entry, TrainingArm):
             return [0]
-        return list(self.strength.seeds if self.strength and arm in self.strength.rates else self.seeds)
+        if self.strength and arm in self.strength.rates:
+            return list(self.strength.seeds)
+        return list(self.seeds if entry.seeds is None else entry.seeds)
 
     def causal_runs(self, model: str, arm: str, seed: int) -> bool:
         """Whether the causal test looks at this run: base and the headline's arms of a model that has both."""

@@ -20,6 +20,7 @@ def check(config: Config, where: str) -> None:
     _only(config, where)
     _policy(config, where)
     _strength(config, where)
+    _curve(config, where)
 
 
 def _names(config: Config, where: str) -> None:
@@ -258,3 +259,24 @@ def _helper(config: Config, attack: Item, where: str) -> None:
         raise UserError(f"{where}.target_arm", f"there is no arm {helper.target_arm!r}", f"one of: {', '.join(arms)}, {OWN}")
     if helper.seed not in config.arm_seeds(helper.target_arm):
         raise UserError(f"{where}.seed", f"{helper.target_arm} has no seed {helper.seed}", "take one of the experiment's seeds")
+
+
+def _curve(config: Config, where: str) -> None:
+    """A curve needs arms that are trained, and the loss that is its measure of damage."""
+    if config.curve is None:
+        return
+    trained = [arm.name for arm in config.arms if isinstance(arm, TrainingArm)]
+    for family in config.curve.families:
+        unknown = sorted(set(family.arms) - set(trained))
+        if unknown:
+            raise UserError(
+                f"{where}: curve.families.{family.name}",
+                f"{unknown[0]!r} is no arm that is trained",
+                f"some of: {', '.join(trained)}",
+            )
+    if not any(task.kind == "answer_loss" for task in config.tasks):
+        raise UserError(
+            f"{where}: curve",
+            "no task measures held-out loss, the curve's measure of damage",
+            "add a task of kind `answer_loss`",
+        )

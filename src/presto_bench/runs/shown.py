@@ -154,6 +154,7 @@ class Shown(Wanted):
             **({"entropy": ["targets", "ranks", "bits", "scores"]} if self.entropy_sweep() else {}),
             **({"seeds": ["seeds"]} if len(self.config.seeds) > 1 and self.has_held_out_loss else {}),
             **({"price": ["bits", "utility"]} if self.compares_methods() else {}),
+            **({"curve": ["curve", "curve_gaps"]} if self.config.curve else {}),
             **({"top20": ["composition_by_rank"]} if self.composed() else {}),
             **(
                 {"lengths": ["scores"]}
@@ -169,6 +170,28 @@ class Shown(Wanted):
             **({"helper_curves": ["helper_curves"]} if self.helpers() else {}),
             **({"human_times": ["human_times", "published"]} if self.by_people() else {}),
         }
+
+    def curve_spec(self):
+        """The curve's families, and the attack and the task that it is drawn from."""
+        families = [{"name": family.name, "arms": family.arms} for family in self.config.curve.families]
+        return {
+            "families": families,
+            "attack": self.rap(),
+            "judge": self.config.default_judge,
+            "task": self.judged_tasks()["price"],
+        }
+
+    def on_the_curve(self, pattern):
+        """`pattern` for every run of the base and of the curve's families."""
+        arms = {"base", *(arm for family in self.config.curve.families for arm in family.arms)}
+        runs = [run for run in self.config.runs() if run[1] in arms]
+        names = {"attack": self.rap()[0], "judge": self.config.default_judge, "task": self.judged_tasks()["price"]}
+        return [f"{self.results}/{pattern}".format(model=m, arm=a, seed=s, **names) for m, a, s in runs]
+
+    def updated(self):
+        """How far each arm of the curve is from the base that it was trained from."""
+        runs = self.on_the_curve("update_norm/{model}/{arm}/seed{seed}.parquet")
+        return [path for path in runs if "/base/" not in path]
 
     def kinds(self):
         """Attack or task -> its kind."""
@@ -219,6 +242,7 @@ class Shown(Wanted):
             "published",
             "human_times",
             *(["judge_agreement", "corrected"] if self.labelled_judge() else []),
+            *(["curve", "curve_gaps"] if self.config.curve else []),
         ]
         return [*(f"{self.results}/tables/{name}.csv" for name in names), f"{self.results}/tables/headline.txt"]
 

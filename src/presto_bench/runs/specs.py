@@ -6,8 +6,8 @@ from presto_bench import registry
 from presto_bench.config.experiment import Config
 from presto_bench.config.parts import canonical
 
-# Of a training, how often it saves, whom it tells and which models have it: they change no result, so they reach the job as resources, if at all.
-RUN_ONLY = {"save_every", "report_to", "only"}
+# Of a training, how often it saves, whom it tells, and which models and seeds have it: they change no result, so they reach the job as resources, if at all.
+RUN_ONLY = {"save_every", "report_to", "only", "seeds"}
 # And what only how it computes depends on, not what it is taught.
 HOW = {"gradient_norms_every", "gradient_checkpointing", "launch", "autocast"}
 RUBRIC_RUN_ONLY = registry.config_class("judges", "rubric", "judges").run_only

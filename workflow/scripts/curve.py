@@ -1,0 +1,3 @@
+from presto_bench.stages import curve, job
+
+job.run(curve.make, snakemake)
