@@ -57,7 +57,7 @@ CONFIG ?= config/paper.yaml
 triples: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) triples
 
-# The paper's DAG on tiny models, with made-up data and a judge on this machine.
+# The paper's DAG on tiny models, with made-up data and a judge on this machine; `pytest -m paper --short` takes one model family of the three.
 test-paper: $(INSTALLED)
 	$(BIN)/python -m pytest -m paper
 

@@ -103,6 +103,7 @@ rule helper:
         calibration=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.calibration.csv",
         curves=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.curves.csv",
         refusal_tokens=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.refusal_tokens.csv",
+        refusals=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.refusals.parquet",
         manifest=f"{RESULTS}/helpers/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
     log:
         f"{RESULTS}/logs/helper/{{model}}/{{arm}}/seed{{seed}}.log",
@@ -120,3 +121,22 @@ rule helper:
         code=code("helper"),
     script:
         "../workflow/scripts/helper.py"
+
+
+# What targets say behind candidate first tokens - made by name alone, since it holds what models say.
+rule helper_refusals:
+    input:
+        refusals=[f"{helper}.refusals.parquet" for helper in EXPERIMENT.helpers()],
+    output:
+        table=f"{RESULTS}/tables/helper_refusals.csv",
+    log:
+        f"{RESULTS}/logs/helper_refusals.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/helper_refusals.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec(show=STANDIN or CONFIG.show_completions),
+        code=code("helper_refusals"),
+    script:
+        "../workflow/scripts/helper_refusals.py"

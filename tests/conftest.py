@@ -30,6 +30,10 @@ LONG = (
 )
 
 
+def pytest_addoption(parser):
+    parser.addoption("--short", action="store_true", help="the paper's DAG on one model family instead of three")
+
+
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 

@@ -95,6 +95,7 @@ ALL = {
     "harm",
     "harm_prompts",
     "helper",
+    "helper_refusals",
     "human_times",
     "judge_check",
     "judge_template",

@@ -142,6 +142,11 @@ TABLES: dict[str, Table] = {
         ("prompt_id", "role", "patch", "span", "first_layer", "last_layer"),
     ),
     "entropy": Table({**_RUN, "prompt_id": S, "place": S, "nats": F}, ("prompt_id", "place")),
+    "helper_refusals": Table(
+        {**_RUN, "split": S, "prompt_id": S, "token_id": I, "tokens": I, "text": S, "refuses": pa.bool_()},
+        ("prompt_id", "token_id"),
+        private=True,
+    ),
     "update_norm": Table({**_RUN, "norm": F, "of": F}, ("model", "arm", "seed")),
     "attention": Table({**_RUN, "prompt_id": S, "layer": I, "head": I, "mass": F}, ("prompt_id", "layer", "head")),
     "utility": Table(

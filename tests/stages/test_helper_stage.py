@@ -15,7 +15,7 @@ from presto_bench.config.standin import StandinConfig
 from presto_bench.errors import UserError
 from presto_bench.lm import chat, folders, models
 from presto_bench.policies import cooking
-from presto_bench.stages import helper
+from presto_bench.stages import helper, helper_refusals
 from presto_bench.stages.job import Job
 
 RECIPE = "Mix the flour and the water well, then knead. Let it rest; bake it for an hour. Serve it warm with butter and salt."
@@ -34,7 +34,7 @@ PAPER = {
     "stray_share": 0.0,
     "autocast": None,
 }
-OUTPUTS = {"validation": "csv", "calibration": "csv", "curves": "csv", "refusal_tokens": "csv"}
+OUTPUTS = {"validation": "csv", "calibration": "csv", "curves": "csv", "refusal_tokens": "csv", "refusals": "parquet"}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,26 @@ def test_the_papers_recipe_makes_a_helper_of_another_family_with_its_curves_and_
     tokens = pd.read_csv(output["refusal_tokens"], keep_default_na=False)
     assert set(tokens["split"]) == {"train", "dev"} and (tokens["requests"] >= 2).all()
     assert (tokens.loc[tokens["split"] == "train", "requests"].diff().dropna() <= 0).all()
+
+
+def test_what_the_target_says_behind_each_candidate_is_kept_and_shown_redacted(data, tmp_path):
+    output = made(data, tmp_path)
+    said = tables.read(output["refusals"], "helper_refusals")
+    assert output["refusals"].stat().st_mode & 0o077 == 0, "it holds what a model says"
+    assert (said["tokens"] > 0).all() and said.groupby("prompt_id").size().max() <= PAPER["options"]
+    candidates = set(pd.read_csv(output["refusal_tokens"], keep_default_na=False)["token_id"])
+    assert set(said["token_id"]) <= candidates
+    for show in (True, False):
+        job = Job(
+            "t", {}, {"show": show}, "", {"refusals": str(output["refusals"])}, {"table": tmp_path / f"{show}.csv"}, tmp_path
+        )
+        helper_refusals.make(job)
+    shown, redacted = (pd.read_csv(tmp_path / f"{show}.csv", keep_default_na=False) for show in (True, False))
+    first = said[said["split"] == "train"]
+    first = first[first["prompt_id"] == first["prompt_id"].min()]
+    assert list(shown["text"]) == list(first["text"]), "of one request"
+    assert redacted["text"].str.fullmatch(r"\[\d+ characters, redacted\]").all()
+    assert list(redacted["tokens"]) == list(shown["tokens"])
 
 
 def test_the_helper_is_asked_by_its_own_entry_in_the_attack_too(data, tmp_path):

@@ -8,6 +8,7 @@ import tarfile
 
 import pandas as pd
 import pytest
+import yaml
 
 import paper_data
 from endpoint import Endpoint
@@ -15,7 +16,6 @@ from project import Project
 
 CONFIG = "tests/config/ci-paper.yaml"
 PORT = 8911
-MODELS = ("llama2", "qwen3", "gemma3")
 EVERYWHERE = ("base", "da", "da_presto")
 FIGURES = {
     "pareto",
@@ -40,6 +40,8 @@ FIGURES = {
 ITEMS = [
     "table_1",
     "table_2",
+    "table_3",
+    "table_4",
     "table_5",
     "table_6",
     "table_7",
@@ -72,14 +74,32 @@ SMALL = [
 
 
 class Paper(Project):
+    """models: of the config. In the short form (--short) the first alone."""
+
+    models: tuple[str, ...] = ()
+
+    def keep(self, wanted):
+        """Cuts the config down to these models, or to all if None."""
+        path = self.path / CONFIG
+        config = yaml.safe_load(path.read_text())
+        config["models"] = [model for model in config["models"] if wanted is None or model["name"] in wanted]
+        self.models = tuple(model["name"] for model in config["models"])
+        if wanted is not None:
+            path.write_text(yaml.safe_dump(config))
+
+    def needs(self, model):
+        if model not in self.models:
+            pytest.skip(f"{model} is in the long form alone")
+
     def command(self, *words):
         threads = ["--set-threads", *(f"{rule}=1" for rule in SMALL)]
         return [self.python, "-m", "snakemake", "--cores", "2", *words, "--configfile", CONFIG, *threads]
 
 
 @pytest.fixture(scope="module")
-def paper(root, tmp_path_factory):
+def paper(root, tmp_path_factory, request):
     project = Paper(root, tmp_path_factory.mktemp("paper") / "project")
+    project.keep(["llama2"] if request.config.getoption("short") else None)
     paper_data.write(project.path / "downloads/ci-paper")
     endpoint = Endpoint("--port", PORT, "--guess")
     try:
@@ -107,14 +127,14 @@ def test_every_figure_and_table_is_there(paper):
 
 def test_every_arm_and_attack_is_measured_where_the_config_wants_it(paper):
     scores = json.loads((results(paper) / "summary.json").read_text())["scores"]
-    for model in MODELS:
+    for model in paper.models:
         for arm in EVERYWHERE:
             assert set(scores[model][arm]) >= {"direct", "prefilling", "autorap"}
             for name, attack in scores[model][arm].items():
                 asked = 6 if name.startswith("autorap") else paper_data.ATTACKED
                 assert attack["rubric"]["n"] == asked and attack["rubric"]["missing"] == 0
     assert set(scores["llama2"]) == ARMS_OF_LLAMA2
-    assert "guided" in scores["llama2"]["da"] and "guided" not in scores["qwen3"]["da"]
+    assert {model for model in paper.models if "guided" in scores[model]["da"]} == {"llama2"}
 
 
 def test_over_refusal_is_labelled_by_a_grader_or_told_by_keywords_with_their_errors(paper):
@@ -147,8 +167,10 @@ def test_every_item_of_the_paper_has_a_target_of_its_own_and_one_that_is_not_the
     assert (sampled["n_rest"] == paper_data.ATTACKED - 2).all(), "two requests were examples when the prefills were written"
     swept = pd.read_csv(results(paper) / "paper/table_7.csv")
     assert sorted(swept.loc[swept["model"] == "llama2", "k"].unique()) == [5, 20, 40]
+    said = pd.read_csv(results(paper) / "paper/table_3.csv")
+    assert set(said["model"]) == set(paper.models) and said["text"].str.fullmatch(r"\[\d+ characters, redacted\]").all()
     helpers = pd.read_csv(results(paper) / "paper/table_5.csv")
-    assert set(helpers["model"]) == set(MODELS) and (helpers["redraws"] == 3).all()
+    assert set(helpers["model"]) == set(paper.models) and (helpers["redraws"] == 3).all()
     lists = pd.read_csv(results(paper) / "tables/top_lists.csv")
     assert set(lists["token"]) <= {"[token]", "[refusal]"}, "what models say is redacted unless asked for"
     assert set(lists["arm"]) == set(EVERYWHERE) and set(lists.loc[lists["place"] == "bare prompt", "arm"]) == {"base"}
@@ -177,11 +199,11 @@ def test_helpers_are_made_from_their_own_model_and_read_by_its_template(paper):
     )
     assert folders.helper_format(helper, chat.ChatFormat()) == chat.ChatFormat(thinking=False)
     curves = pd.read_csv(results(paper) / "tables/helper_curves.csv")
-    assert set(curves["model"]) == set(MODELS) and curves["validation"].notna().any()
+    assert set(curves["model"]) == set(paper.models) and curves["validation"].notna().any()
 
 
 def test_the_base_is_the_model_as_it_came(paper):
-    for model in MODELS:
+    for model in paper.models:
         folder = results(paper) / "models" / model
         marks = [folder / arm / "seed0/.snakemake_timestamp" for arm in ("untouched", "base")]
         assert not marks[0].samefile(marks[1])  # else the one would look newer than what came from it
@@ -202,6 +224,7 @@ def test_qwens_prompt_closes_the_think_block_before_any_prefill(paper):
     """Else thinking leaks into the prefill's span (docs/method.md)."""
     from presto_bench.lm import chat, folders
 
+    paper.needs("qwen3")
     tokenizer = folders.load_tokenizer(results(paper) / "models/qwen3/base/seed0")
     ids = chat.encode(tokenizer, "How is bread made?", chat.ChatFormat(thinking=False), "Sure").ids
     assert tokenizer.decode(ids).endswith("</think>\n\nSure")

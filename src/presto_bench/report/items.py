@@ -25,14 +25,14 @@ class Item:
     unbuilt: str = ""
 
 
-_TEXTS = "texts of models are shown in no table"
+_REFUSALS = ("helper_refusals",)
 _SCORES = ("scores", "scores_without_examples")
 
 ITEMS: dict[str, Item] = {
     "table_1": Item("prefilling, human RAP and AutoRAP by arm", (*_SCORES, "runs"), kinds=RAP_KINDS),
     "table_2": Item("candidate refusal tokens of each target", ("refusal_tokens",), kinds=("autorap",)),
-    "table_3": Item("refusals that candidates lead to", unbuilt=_TEXTS),
-    "table_4": Item("refusals that candidates lead to, Gemma 3", unbuilt=_TEXTS),
+    "table_3": Item("refusals that candidates lead to, of the paper's first three targets", _REFUSALS, kinds=("autorap",)),
+    "table_4": Item("refusals that candidates lead to, of the other three", _REFUSALS, kinds=("autorap",)),
     "table_5": Item("accuracy of AutoRAP's helpers on held-out requests", ("helpers",), kinds=("autorap",)),
     "table_6": Item("MT-Bench and GSM8K by arm", ("utility",), kinds=("mt_bench", "lm_eval"), of="task"),
     "table_7": Item("AutoRAP by k", ("scores",), kinds=("autorap",)),
@@ -96,6 +96,11 @@ def _table_2(frames: Frames, kinds: Mapping[str, str], judge: str) -> pd.DataFra
     return pd.DataFrame(rows, columns=["model", "arm", "seed", "end", "token", "requests", "total"])
 
 
+def _table_3(frames: Frames, kinds: Mapping[str, str], judge: str) -> pd.DataFrame:
+    """Of every target: the paper breaks one table over two pages."""
+    return frames["helper_refusals"]
+
+
 def _table_5(frames: Frames, kinds: Mapping[str, str], judge: str) -> pd.DataFrame:
     found = frames["helpers"]
     return found.loc[found["kind"] == "all", ["model", "target", "accuracy", "spread", "redraws", "n"]].reset_index(drop=True)
@@ -120,6 +125,8 @@ def _table_7(frames: Frames, kinds: Mapping[str, str], judge: str) -> pd.DataFra
 MAKERS: dict[str, Callable[[Frames, Mapping[str, str], str], pd.DataFrame]] = {
     "table_1": _table_1,
     "table_2": _table_2,
+    "table_3": _table_3,
+    "table_4": _table_3,
     "table_5": _table_5,
     "table_6": _table_6,
     "table_7": _table_7,

@@ -36,15 +36,20 @@ BINS = np.linspace(0, 1, 6)
 class Material:
     """By prompt_id: text; the target's ids of a whole response; the target's own refusals; its strays.
 
-    asked: continuations. counts: candidate first token -> requests that have it in their top 20.
+    said: what the target says behind each candidate first token, whole and with that token; asked: how many of them there are.
+    counts: candidate first token -> requests that have it in their top 20.
     """
 
     prompts: Mapping[str, str]
     harmful: Mapping[str, Sequence[int]]
     refusals: Mapping[str, list[tuple[int, ...]]]
     strays: Mapping[str, list[helper.Stray]]
-    asked: int
+    said: Mapping[str, list[tuple[int, ...]]]
     counts: Mapping[int, int]
+
+    @property
+    def asked(self) -> int:
+        return sum(map(len, self.said.values()))
 
     def only(self, chosen: Sequence[str]) -> "Material":
         """The same of some requests alone."""
@@ -53,7 +58,7 @@ class Material:
             {p: self.harmful[p] for p in chosen},
             {p: self.refusals[p] for p in chosen if p in self.refusals},
             self.strays,
-            self.asked,
+            self.said,
             self.counts,
         )
 
@@ -97,6 +102,7 @@ def make(job: Job) -> None:
     _report(job, checks, found, material)
     _curves(job, taught)
     _candidates(job, target_tokenizer, material)
+    _continuations(job, target_tokenizer, material)
     models.save(taught.model, tokenizer, job.path("helper"))
     if config.model is not None:
         folders.note_format(job.path("helper"), asked_as)
@@ -139,9 +145,8 @@ def _material(job: Job, config: HelperConfig, target: Any, tokenizer: Any, split
     for p, said in zip(asked, continued, strict=True):
         refusals[p] = [ids for ids in said if kept(chat.decode(tokenizer, list(ids)))]
     strays = _strays(job, plain, tops, refusals) if config.stray_share else {}
-    return Material(
-        texts, chosen if config.lessons == "paper" else harmful, refusals, strays, sum(map(len, asked.values())), counts
-    )
+    said = dict(zip(asked, continued, strict=True))
+    return Material(texts, chosen if config.lessons == "paper" else harmful, refusals, strays, said, counts)
 
 
 def _options(config: HelperConfig, counts: Mapping[int, int], tops: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
@@ -279,3 +284,26 @@ def _candidates(job: Job, tokenizer: Any, material: Mapping[str, Material]) -> N
     ]
     frame = pd.DataFrame(rows, columns=["split", "token_id", "token", "requests"])
     tables.write_text(job.path("refusal_tokens"), frame.to_csv(index=False))
+
+
+def _continuations(job: Job, tokenizer: Any, material: Mapping[str, Material]) -> None:
+    """refusals.parquet: what the target says behind each candidate first token, request by request."""
+    refuses = refusal.teller(job.spec["policy"])
+    rows = [
+        (
+            job.model.name,
+            job.wildcards["arm"],
+            job.seed,
+            split,
+            p,
+            ids[0],
+            len(ids),
+            text := chat.decode(tokenizer, list(ids)),
+            refuses(text),
+        )
+        for split, found in material.items()
+        for p, own in found.said.items()
+        for ids in own
+    ]
+    frame = pd.DataFrame(rows, columns=list(tables.TABLES["helper_refusals"].columns))
+    tables.write(job.path("refusals"), "helper_refusals", frame)
