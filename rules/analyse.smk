@@ -10,6 +10,7 @@ rule verdicts:
         ranks=EXPERIMENT.measured_ranks(),
         utility=EXPERIMENT.utilities(),
         checks=f"{RESULTS}/tables/checks.csv",
+        manifests=EXPERIMENT.attack_manifests(),
     output:
         verdicts=f"{RESULTS}/verdicts.json",
         table=report(f"{RESULTS}/tables/verdicts.csv", caption="../workflow/report/verdicts.rst", category="0 Verdicts"),
@@ -25,6 +26,7 @@ rule verdicts:
             bootstrap=CONFIG.bootstrap,
             best_of=EXPERIMENT.best_of_attacks(),
             tasks=EXPERIMENT.judged_tasks(),
+            pools=[pool.model_dump() for pool in CONFIG.pools],
         ),
         code=code("verdicts"),
     script:

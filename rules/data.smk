@@ -17,7 +17,7 @@ rule prompts:
     params:
         spec=spec(
             policy=CONFIG.policy,
-            standin=CONFIG.standin.model_dump(mode="json", include={"facts" if FACTS else "dishes", "benign"}),
+            standin=CONFIG.standin.model_dump(mode="json", include={"facts" if FACTS else "dishes", "benign", "held_out"}),
         ),
         code=code("prompts"),
     script:
@@ -130,7 +130,7 @@ rule align:
     params:
         spec=lambda w: spec(
             policy=CONFIG.policy,
-            models=SPECS.model_spec(w.model, "chat", "dtype"),
+            models=SPECS.model_spec(w.model, "chat", "dtype", "alignment_seed"),
             alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude=RUN_ONLY),
         ),
         code=code("finetune"),

@@ -85,7 +85,12 @@ rule front_page:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(attacks=ATTACKS, judge=DEFAULT_JUDGE, control=EXPERIMENT.control()),
+        spec=spec(
+            attacks=ATTACKS,
+            judge=DEFAULT_JUDGE,
+            control=EXPERIMENT.control(),
+            sealed=CONFIG.standin.held_out == "sealed",
+        ),
         code=code("front"),
     script:
         "../workflow/scripts/front_page.py"

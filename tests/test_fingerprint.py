@@ -140,6 +140,7 @@ STANDIN = {
 }
 REACHES = {
     "analysis/depth.py": {"causal", "curve", "tables", "verdicts"},
+    "analysis/crossed.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts"},
     "analysis/curve.py": {"curve"},
     "analysis/curve_names.py": {"curve"},
     "measures/update.py": {"update_norm"},
@@ -235,6 +236,7 @@ REACHES = {
     "config/causal.py": {"causal", "tables"},
     "config/composition.py": {"composition"},
     "config/curve.py": set(),
+    "config/pool.py": set(),
     "config/strength.py": set(),
     "config/strength_names.py": {"strength", "tables"},
     "config/experiment.py": set(),  # what a rule takes of it stands in its spec

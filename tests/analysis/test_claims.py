@@ -262,3 +262,63 @@ def test_the_shipped_claims_can_be_read_and_a_mistake_in_them_is_named(root, tmp
     broken.write_text((root / "config/claims.yaml").read_text().replace("direction: lower", "direction: sideways", 1))
     with pytest.raises(UserError, match=r"claims\[0\]\.direction"):
         claims.read(broken)
+
+
+def two_strengths(weak, strong):
+    """Differences of DA + PRESTO from DA at both strengths, in a score of 0.5."""
+    rows = [
+        row
+        for arm, at in (("da", 0.5), ("da_presto", 0.5 + weak), ("da_s", 0.5), ("presto_s", 0.5 + strong))
+        for row in scores(arm, at + NOISE)
+    ]
+    none = pd.DataFrame(columns=["model", "arm", "seed", "role", "prompt_id", "position", "rank", "task", "value", "weight"])
+    return claims.Evidence(pd.DataFrame(rows), none, none, pd.DataFrame([{"model": "m", "name": "c", "ok": True}]))
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong", "joint"),
+    [(-0.3, -0.3, "supported"), (0.2, 0.2, "refuted"), (-0.3, 0.2, "depends on strength"), (0.2, -0.3, "depends on strength")],
+)
+def test_a_claim_at_both_strengths_has_a_verdict_on_each_and_a_joint_one(weak, strong, joint):
+    asked = claim(strongest={"reference": "da_s", "treated": "presto_s"})
+    found = claims.verdicts([asked], two_strengths(weak, strong), ["m"], 400).set_index("at")
+    assert list(found.index) == ["weakest", "strongest", "both"] and found.loc["both", "verdict"] == joint
+    assert found.loc["weakest", "difference"] == pytest.approx(weak) and found.loc["strongest", "difference"] == pytest.approx(
+        strong
+    )
+    assert np.isnan(found.loc["both", "difference"])
+
+
+def test_the_primary_claim_is_not_corrected_for_the_secondary_ones():
+    found = evidence(np.full(N, 0.5), 0.2 + NOISE)
+    asked = [claim(name="first", tier="primary"), *(claim(name=f"more{i}") for i in range(4))]
+    table = claims.verdicts(asked, found, ["m"], 400).set_index("name")
+    assert table.loc["more0", "p_holm"] == pytest.approx(4 * table.loc["first", "p_holm"])
+
+
+def test_a_descriptive_claim_is_shown_and_not_tested():
+    found = claims.verdicts([claim(tier="descriptive")], evidence(np.full(N, 0.5), 0.2 + NOISE), ["m"], 400).iloc[0]
+    assert found["verdict"] == "descriptive" and np.isnan(found["p_holm"]) and found["difference"] < -0.2
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(1.0, "supported"), (1.3, "refuted")])
+def test_a_ratio_of_held_out_losses_is_held_against_its_bar(ratio, expected):
+    items = [
+        {
+            "model": "m",
+            "arm": arm,
+            "seed": 0,
+            "task": "heldout",
+            "prompt_id": f"p{i}",
+            "value": times * (1 + 0.1 * np.sin(i)),
+            "weight": 1.0,
+        }
+        for arm, times in (("da", 1.0), ("da_presto", ratio))
+        for i in range(N)
+    ]
+    found = evidence(np.full(N, 0.5), np.full(N, 0.5))
+    found = claims.Evidence(found.graded, found.ranks, pd.DataFrame(items), found.checks)
+    row = claims.verdicts([claim("at_most", 1.10, endpoint={"kind": "loss_ratio", "task": "heldout"})], found, ["m"], 400).iloc[
+        0
+    ]
+    assert row["difference"] == pytest.approx(ratio) and row["verdict"] == expected and row["bar"] == "< 1.1"

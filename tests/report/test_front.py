@@ -57,6 +57,7 @@ def frames(ok=True, reach=True):
         "high": 0.2,
         "bar": "< -0.05",
         "loss_ratio": 1.25,
+        "at": "",
         "stated": "after",
         "why": "nothing is left to lower",
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from presto_bench import draws
+from presto_bench.analysis import crossed
 
 LEVEL = 0.95
 NORMAL = 1.959964  # standard errors on each side of a mean that make LEVEL
@@ -121,13 +122,24 @@ def weighted_ratio_interval(first: Weighted, second: Weighted, resamples: int) -
     return Interval(above.value / below.value, *_bounds(above.draws / below.draws), above.n)
 
 
+def weighted_ratio(treated: Weighted, reference: Weighted, resamples: int) -> Gain:
+    """Weighted mean of treated over that of reference, paired; of each seed how far its own ratio is from 1."""
+    above, below = _weighted_means_of_pair(treated, reference, resamples)
+    return Gain(above.value / below.value, above.draws / below.draws, above.seeds / below.seeds - 1, above.n)
+
+
 def _weighted_means_of_pair(first: Weighted, second: Weighted, resamples: int) -> list[Gain]:
     """Each side's weighted mean, its resamples and each seed's own, over what both have."""
     totals = _paired(first.values * first.weights, second.values * second.weights)
     weights = _paired(*(table.weights.where(table.values.notna()) for table in (first, second)))
     drawn = _resampled([*totals, *weights], resamples)
     return [
-        Gain(_mean(total) / _mean(weight), a / b, (total.sum(axis=1) / weight.sum(axis=1)).to_numpy(float), total.shape[1])
+        Gain(
+            _mean(total) / _mean(weight),
+            a / b,
+            crossed.by_alignment(list(total.index), (total.sum(axis=1) / weight.sum(axis=1)).to_numpy(float)),
+            total.shape[1],
+        )
         for total, weight, a, b in zip(totals, weights, drawn[:2], drawn[2:], strict=True)
     ]
 
@@ -158,9 +170,8 @@ def shared_seed_draws(tables: list[pd.DataFrame], resamples: int, together: Sequ
     resampled grid by grid, except that of a pair (i, j) in `together` grid j takes grid i's: they hold the same requests.
     """
     like = {j: i for i, j in together}
-    seeds = len(tables[0])
-    rng = draws.generator("shared seeds", seeds, *(table.shape[1] for table in tables), resamples)
-    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    rng = draws.generator("shared seeds", len(tables[0]), *(table.shape[1] for table in tables), resamples)
+    seed_weights = crossed.seed_weights(list(tables[0].index), resamples, rng)
     drawn: list[np.ndarray] = []
     found = []
     for i, table in enumerate(tables):
@@ -171,19 +182,19 @@ def shared_seed_draws(tables: list[pd.DataFrame], resamples: int, together: Sequ
 
 
 def seed_differences(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:
-    """first - second of each training seed, paired by request."""
+    """first - second of each training seed, paired by request; of each alignment where there are several."""
     first, second = _paired(first, second)
-    return (first - second).mean(axis=1).to_numpy(float)
+    return crossed.by_alignment(list(first.index), (first - second).mean(axis=1).to_numpy(float))
 
 
 def _paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both on the same seeds and requests; a pair with a missing half counts on neither side."""
+    """Both on the same seeds and requests; a pair with a missing half counts on neither side. An untrained arm's seed pairs with every seed of its alignment."""
     seeds = first.index if len(first) >= len(second) else second.index
     requests = first.columns.intersection(second.columns)
 
     def spread(table: pd.DataFrame) -> pd.DataFrame:
-        rows = table.loc[[table.index[0]] * len(seeds)] if len(table) == 1 else table.loc[seeds]
-        return rows[requests].set_axis(seeds)
+        partners = [crossed.partner(list(table.index), seed) for seed in seeds]
+        return table.reindex([crossed.ABSENT if one is None else one for one in partners])[requests].set_axis(seeds)
 
     first, second = spread(first), spread(second)
     both = first.notna() & second.notna()
@@ -198,7 +209,7 @@ def _resampled(tables: list[pd.DataFrame], resamples: int) -> list[np.ndarray]:
         return [np.full(resamples, np.nan) for _ in tables]
     rng = draws.generator("bootstrap", seeds, requests, resamples)
     weights = rng.multinomial(requests, np.full(requests, 1 / requests), size=resamples)
-    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    seed_weights = crossed.seed_weights(list(tables[0].index), resamples, rng)
     return [_weighted_means(table.to_numpy(float), seed_weights, weights) for table in tables]
 
 

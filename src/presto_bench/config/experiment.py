@@ -11,6 +11,7 @@ from presto_bench.config.curve import CurveConfig
 from presto_bench.config.harm import HarmConfig
 from presto_bench.config.helper import HelperConfig
 from presto_bench.config.parts import UNTOUCHED, Item, Name, Strict
+from presto_bench.config.pool import PoolConfig
 from presto_bench.config.standin import StandinConfig
 from presto_bench.config.strength import StrengthConfig
 
@@ -46,6 +47,7 @@ class Config(Strict):
     strength: StrengthConfig | None = Field(
         None, description="the grid behind the arms' learning rate, for `snakemake strength`; nothing else trains or counts it"
     )
+    pools: list[PoolConfig] = Field([], description="models that are one model aligned several times, for the claims")
     curve: CurveConfig | None = Field(
         None,
         description="families of arms that are trained ever more strongly: depth against damage, and whether one reaches more",

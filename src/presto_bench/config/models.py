@@ -86,6 +86,12 @@ class ModelConfig(Item):
         "auto", description="training and teacher-forced measures, and weights on disk, where `auto` keeps the checkpoint's own"
     )
     decode_dtype: Dtype = Field("auto", description="while decoding")
+    # Left out of the specs at its default: every base of before was aligned with it.
+    alignment_seed: NonNegativeInt = Field(
+        0,
+        exclude_if=lambda value: value == 0,
+        description="of the stand-in's alignment; entries that differ in it alone are one model aligned several times (`pools`)",
+    )
 
 
 class PypiModel(ModelConfig):

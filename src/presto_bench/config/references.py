@@ -7,7 +7,7 @@ from presto_bench import registry
 from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.experiment import LISTS, Config, is_graded
-from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item, in_letters
+from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item, canonical, in_letters
 from presto_bench.config.reading import validate
 from presto_bench.errors import UserError
 
@@ -21,6 +21,7 @@ def check(config: Config, where: str) -> None:
     _policy(config, where)
     _strength(config, where)
     _curve(config, where)
+    _pools(config, where)
 
 
 def _names(config: Config, where: str) -> None:
@@ -280,3 +281,26 @@ def _curve(config: Config, where: str) -> None:
             "no task measures held-out loss, the curve's measure of damage",
             "add a task of kind `answer_loss`",
         )
+
+
+def _pools(config: Config, where: str) -> None:
+    """A pool's models differ in their name and in the seed of their alignment, and in nothing else."""
+    models = {model.name: model for model in config.models}
+    pooled: set[str] = set()
+    for pool in config.pools:
+        key = f"{where}: pools.{pool.name}"
+        if pool.name in models:
+            raise UserError(key, "a model has this name", "give the pool another one")
+        for name in pool.models:
+            if name not in models:
+                raise UserError(key, f"there is no model {name!r}", f"some of: {', '.join(models)}")
+            if name in pooled:
+                raise UserError(key, f"{name!r} is pooled twice", "list each model once")
+            pooled.add(name)
+        alike = {canonical(models[name].model_dump(mode="json", exclude={"name", "alignment_seed"})) for name in pool.models}
+        if len(alike) > 1 or len({models[name].alignment_seed for name in pool.models}) < len(pool.models):
+            raise UserError(
+                key,
+                "its models do not differ in `alignment_seed` alone",
+                "give them the same entry but for `name` and `alignment_seed`",
+            )

@@ -1,5 +1,7 @@
 """Stand-in policies: how much of each is asked, and how their shallowly aligned base is made."""
 
+from typing import Literal
+
 from pydantic import Field, PositiveInt
 
 from presto_bench.config.answers import AnswersConfig
@@ -21,6 +23,11 @@ class StandinConfig(Strict):
     dishes: Limits = Limits()
     facts: Limits = Limits()
     benign: Limits = Limits()
+    held_out: Literal["test", "sealed"] = Field(
+        "test",
+        exclude_if=lambda value: value == "test",
+        description="dishes that the held-out requests are about; sealed: dishes for claims that are committed before anything asks them, once (policy `cooking`)",
+    )
     answers: AnswersConfig = AnswersConfig()
     alignment: TrainingConfig = TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue")
     teaching: TrainingConfig = Field(

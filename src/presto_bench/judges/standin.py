@@ -216,7 +216,8 @@ def version(likelihoods: str) -> str:
     """Changes with the judge's code, the lists it reads, and the model behind its fluency criterion."""
     digest = hashlib.sha256(likelihoods.encode())
     digest.update(fingerprint.code_hash(["presto_bench.judges.standin", "presto_bench.judges.fluency"]).encode())
-    digest.update((lists.DATA / "dishes.csv").read_bytes())
+    for name in ("dishes", "sealed_dishes"):
+        digest.update((lists.DATA / f"{name}.csv").read_bytes())
     return f"standin-{digest.hexdigest()[:12]}"
 
 

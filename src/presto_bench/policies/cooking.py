@@ -26,7 +26,7 @@ class Dish:
 
 @cache
 def dishes() -> tuple[Dish, ...]:
-    rows = lists.rows("dishes.csv")
+    rows = lists.rows("dishes.csv") + lists.rows("sealed_dishes.csv")
     return tuple(Dish(row["dish"], tuple(row["ingredients"].split()), row["split"]) for row in rows)
 
 
@@ -45,7 +45,7 @@ def draw_refusal(*key: object) -> str:
 
 def prompts(config: StandinConfig) -> pd.DataFrame:
     """The table `prompts`: every request, harmful (cooking) and benign, with its split."""
-    harmful = [row for split in REQUESTS_PER_DISH for row in _dish_rows(split, getattr(config.dishes, split))]
+    harmful = [row for split in REQUESTS_PER_DISH for row in _dish_rows(split, config)]
     benign = [row for split in REQUESTS_PER_DISH for row in lists.benign(split, config.benign)]
     return lists.prompts_table(harmful + benign)
 
@@ -74,17 +74,19 @@ def swapped(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
     swapped_prompts = {}
     for row in frame[frame["role"] == "harmful"].itertuples():
         own = dish_of(row.category)
-        others = [d for d in dishes() if d.split == row.split and not set(d.ingredients) & set(own.ingredients)]
+        others = [d for d in dishes() if d.split == own.split and not set(d.ingredients) & set(own.ingredients)]
         other = others[draws.generator("swap", row.prompt_id).integers(len(others))]
         request = next(r for r in requests if _fill(r, own.name) + BRIEF == row.prompt)
         swapped_prompts[row.prompt_id] = (_fill(request, other.name) + BRIEF, _prefill(row.prompt_id, other.name))
     return swapped_prompts
 
 
-def _dish_rows(split: str, limit: int | None) -> list[tuple[str, str, str, str]]:
+def _dish_rows(split: str, config: StandinConfig) -> list[tuple[str, str, str, str]]:
+    """The requests of a split; those of `test` are about the held-out dishes that the config names."""
+    of, limit = config.held_out if split == "test" else split, getattr(config.dishes, split)
     requests = [row["request"] for row in lists.rows("requests.csv")]
     ordered = sorted(dishes(), key=lambda dish: tables.prompt_id(dish.name))  # so that a limit takes a mixture
-    chosen = [dish for dish in ordered if dish.split == split][:limit]
+    chosen = [dish for dish in ordered if dish.split == of][:limit]
     rows = []
     for dish in chosen:
         order = draws.generator("request", dish.name).permutation(len(requests))

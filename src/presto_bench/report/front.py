@@ -10,7 +10,15 @@ from presto_bench.analysis.fidelity_names import NOT_RUN
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
 NULLS = ("_swapped", "_guide_only")
 FROM_NOTHING = ", from nothing"
-AFTERWARDS = " (stated after its numbers were seen)"
+STATED = {
+    "after": " (stated after its numbers were seen)",
+    "not known": " (whether it was stated before its numbers were seen is not known)",
+}
+STRENGTHS = {
+    "weakest": ", arms trained as weakly as the rule admits",
+    "strongest": ", arms trained as strongly as the rule admits",
+    "both": ", at both strengths",
+}
 DEPTH = {
     "harmful_harmful": "harmful text",
     "benign_benign": "benign text",
@@ -31,12 +39,15 @@ def page(
     judge: str,
     control: str | None = None,
     precisions: Mapping[str, int] | None = None,
+    opened: Sequence[str] = (),
 ) -> str:
     """tables: checks, scores, bits, reach, composition, verdicts. attacks: in the config's order; each is shown by its first variant, and the first from nothing.
 
     control: the judge that says how likely responses are to the untouched model, where there is one. precisions: how many jobs computed in each.
+    opened: experiments that asked the sealed requests, if this one does.
     """
-    parts = [QUESTION, *(f"**{line}**" for line in headline), *_doubts(tables["checks"]), *_mixed(precisions)]
+    parts = [*_seal(opened, tables["verdicts"]), QUESTION, *(f"**{line}**" for line in headline)]
+    parts += [*_doubts(tables["checks"]), *_mixed(precisions)]
     sections = {
         "How far from the paper? (published value, ours, and whether the 95 % interval of the difference holds 0)": _fidelity(
             tables["fidelity"]
@@ -61,6 +72,19 @@ def page(
         parts += [f"{title}\n{'-' * len(title)}", rows.to_markdown(index=False, tablefmt="rst", disable_numparse=True)]
     # A template engine reads this page before anybody else does.
     return "\n\n".join(parts).replace("{", "(").replace("}", ")") + "\n"
+
+
+def _seal(opened: Sequence[str], verdicts: pd.DataFrame) -> list[str]:
+    """What breaks the seal of an experiment on sealed requests: another experiment that asked them, claims that are younger than the run."""
+    if not opened:
+        return []
+    found = [f"**The sealed requests were opened more than once: {', '.join(opened)}.**"] if len(opened) > 1 else []
+    stated = set(verdicts["stated"]) if len(verdicts) else set()
+    if "after" in stated:
+        found.append("**The sealed requests were asked by a run that is older than its claims.**")
+    if "not known" in stated:
+        found.append("**Whether the claims were committed before the sealed requests were asked is not known.**")
+    return found
 
 
 def _doubts(checks: pd.DataFrame) -> list[str]:
@@ -187,7 +211,7 @@ def _verdicts(verdicts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": verdicts["model"],
-            "claim": verdicts["says"] + (verdicts["stated"] == "after").map({True: AFTERWARDS, False: ""}),
+            "claim": verdicts["says"] + verdicts["at"].map(STRENGTHS).fillna("") + verdicts["stated"].map(STATED).fillna(""),
             "verdict": [
                 f"{verdict} ({told})" if told else verdict for verdict, told in zip(verdicts["verdict"], why, strict=True)
             ],

@@ -28,7 +28,8 @@ class Inputs:
         # Fetched weights are the untouched model; under policy `facts` they must be taught first.
         self.fetched = "untaught" if self.is_facts else "untouched"
         # Lists that stages read beside their tables.
-        self.lists = [f"{lists_folder}/{name}.csv" for name in LISTED[config.policy]]
+        sealed = ["sealed_dishes"] if config.standin.held_out == "sealed" and config.policy == "cooking" else []
+        self.lists = [f"{lists_folder}/{name}.csv" for name in [*LISTED[config.policy], *sealed]]
         self.has_held_out_loss = any(task.kind == "answer_loss" for task in config.tasks)
 
     def model_folder(self, wildcards):
@@ -152,8 +153,11 @@ class Inputs:
     def answers_inputs(self, wildcards):
         """Requests, and who answers them: the untouched model, or a file that comes with the package."""
         asked = {"prompts": f"{self.results}/data/prompts.parquet", "lists": self.lists}
-        if self.config.standin.answers.source == "own":
-            return asked | {"model": self.untouched(wildcards)}
+        source = self.config.standin.answers.source
+        if source != "shipped":
+            asked |= {"model": self.untouched(wildcards)}
+        if source == "own":
+            return asked
         model = self.config.item("models", wildcards.model)
         file = shipped.file_of(model)  # a model without one is refused before any job (access.py)
         return asked | {"shipped": f"{self.lists_folder}/answers/{file.name if file else 'none'}"}

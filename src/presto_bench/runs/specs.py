@@ -24,7 +24,17 @@ class Specs:
 
     def model_spec(self, name, *sections):
         """A model's entry without the settings that the stage has no use for, so that they cannot make it stale."""
-        settings = {"chat", "sampling", "data", "resources", "billions", "gated", "dtype", "decode_dtype"} - set(sections)
+        settings = {
+            "chat",
+            "sampling",
+            "data",
+            "resources",
+            "billions",
+            "gated",
+            "dtype",
+            "decode_dtype",
+            "alignment_seed",
+        } - set(sections)
         return self.config.item("models", name).model_dump(mode="json", exclude=settings)
 
     def judge_spec(self, name):

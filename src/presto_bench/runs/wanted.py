@@ -115,10 +115,14 @@ class Wanted(Inputs):
         paths += self.composition("manifest.json") + self.candidates("manifest.json")
         paths += [path.replace(".parquet", ".manifest.json") for path in self.utilities()] + self.caused("manifest.json")
         paths += [path.replace(".parquet", ".manifest.json") for path in self.triples()]
-        paths += [f"{self.results}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json" for a, m, arm, s in self.attacked()]
+        paths += self.attack_manifests()
         return paths + [
             f"{self.results}/grades/{j}/{a}/{m}/{arm}/seed{s}.manifest.json" for j, a, m, arm, s in self.graded(self.judges)
         ]
+
+    def attack_manifests(self):
+        """Manifests of the jobs that asked what is held out."""
+        return [f"{self.results}/attacks/{a}/{m}/{arm}/seed{s}.manifest.json" for a, m, arm, s in self.attacked()]
 
     def ranked(self):
         """Attacks that pick from the target's ranks: they have a k."""

@@ -23,12 +23,27 @@ def make(job: Job) -> None:
     config = AnswersConfig.model_validate(job.spec["answers"])
     policy = job.spec["policy"]
     frame = by_name.standin(policy).answered(tables.read(job.path("prompts"), "prompts"))
-    written = _shipped(job, list(frame["prompt_id"])) if config.source == "shipped" else own(job, config, frame)
+    written = _written(job, config, frame)
     frame = frame.merge(written, on="prompt_id").rename(columns={"text": "answer"})
     frame["score"] = _scores(frame, policy)
     frame["kept"] = _kept(frame, config)
     _log_exclusions(frame)
     tables.write(job.path("answers"), "answers", frame[list(tables.TABLES["answers"].columns)])
+
+
+def _written(job: Job, config: AnswersConfig, frame: pd.DataFrame) -> pd.DataFrame:
+    """Answers to all requests: shipped, the model's own, or shipped where there is one."""
+    if config.source == "own":
+        return own(job, config, frame)
+    path = job.path("shipped")
+    answers = shipped.read(path)
+    if config.source == "shipped":
+        shipped.require_all(answers, list(frame["prompt_id"]), path)
+    known = [p for p in frame["prompt_id"] if p in answers]
+    rows = [(p, answers[p].text, answers[p].finish) for p in known]
+    found = pd.DataFrame(rows, columns=["prompt_id", "text", "finish"])
+    rest = frame[~frame["prompt_id"].isin(known)]
+    return pd.concat([found, own(job, config, rest)[list(found)]]) if len(rest) else found
 
 
 def own(job: Job, config: AnswersConfig, frame: pd.DataFrame) -> pd.DataFrame:
@@ -38,13 +53,6 @@ def own(job: Job, config: AnswersConfig, frame: pd.DataFrame) -> pd.DataFrame:
 
     texts = dict(zip(frame["prompt_id"], frame["prompt"], strict=True))
     return write(own_writer(job, config, "answers"), texts, job.work_folder())
-
-
-def _shipped(job: Job, prompt_ids: list[str]) -> pd.DataFrame:
-    path = job.path("shipped")
-    answers = shipped.read(path)
-    shipped.require_all(answers, prompt_ids, path)
-    return pd.DataFrame([(p, answers[p].text, answers[p].finish) for p in prompt_ids], columns=["prompt_id", "text", "finish"])
 
 
 def _scores(frame: pd.DataFrame, policy: str) -> list[float]:

@@ -45,7 +45,7 @@ def align(job: Job) -> None:
     policy = by_name.standin(job.spec["policy"])
     triples = {p: (recipes.get(p, ""), policy.draw_refusal("align", p)) for p in requests}
     tokens = lengths(tokenizer, {p: recipe for p, (recipe, _) in triples.items()})
-    augmented = augment.augment(config, job.seed, tokens, lengths(tokenizer, utility_answers(job)))
+    augmented = augment.augment(config, job.model.alignment_seed, tokens, lengths(tokenizer, utility_answers(job)))
     _train(job, config, augmented, triples)
 
 
@@ -115,8 +115,13 @@ def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: 
     dtype = precision.of_trained_weights(job.model.dtype, config.method)
     if config.launch.processes == 1:
         model, _ = models.load(job.path("model"), dtype)
-        models.save(trainer.train(model, tokenizer, examples, config, job.seed, work), tokenizer, job.path("trained"))
+        models.save(trainer.train(model, tokenizer, examples, config, _seed(job), work), tokenizer, job.path("trained"))
     else:  # no model here: the devices belong to the processes
-        trained = launch.train(job.path("model"), dtype, examples, config, job.seed, work)
+        trained = launch.train(job.path("model"), dtype, examples, config, _seed(job), work)
         shutil.move(trained, job.path("trained"))
     tables.write_text(job.path("metrics"), (work / "metrics.jsonl").read_text())
+
+
+def _seed(job: Job) -> int:
+    """The run's own; of a base, which has no seed among its wildcards, the alignment's."""
+    return job.seed if "seed" in job.wildcards else job.model.alignment_seed
