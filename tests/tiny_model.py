@@ -63,7 +63,7 @@ def tokenizer(family: str, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
     special = [token for token in (bos, end, *more) if token]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-    texts = [*cooking.refusals(), *(" ".join((d.name, *d.ingredients)) for d in cooking.dishes())]
+    texts = [*cooking.refusals(), *(" ".join((d.name, *d.ingredients)) for d in cooking.dishes() if d.split != "sealed")]
     core.train_from_iterator(texts, trainer)
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token=bos, eos_token=end, pad_token=end, extra_special_tokens=more or None

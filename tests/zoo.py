@@ -40,7 +40,7 @@ TIKTOKEN = (
 
 
 def _texts() -> list[str]:
-    return [*cooking.refusals(), *(" ".join((d.name, *d.ingredients)) for d in cooking.dishes())]
+    return [*cooking.refusals(), *(" ".join((d.name, *d.ingredients)) for d in cooking.dishes() if d.split != "sealed")]
 
 
 @cache

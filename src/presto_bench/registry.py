@@ -27,6 +27,8 @@ ATTACKS = {
     "autorap": "presto_bench.config.attacks:AutoRap",
     "human": "presto_bench.config.attacks:Human",
     "oracle": "presto_bench.config.attacks:Oracle",
+    "gcg": "presto_bench.config.attacks:Gcg",
+    "embedding": "presto_bench.config.attacks:Embedding",
 }
 JUDGES = {
     "standin": "presto_bench.config.judges:Standin",

@@ -45,6 +45,7 @@ ITEMS = [
     "table_5",
     "table_6",
     "table_7",
+    "table_8",
     "figure_1",
     "figure_2",
     "figure_3",
@@ -53,6 +54,7 @@ ITEMS = [
     "figure_10",
     "figure_11",
 ]
+SAMPLED = {"autorap": 6, "autorap_k": 6, "gcg": 2, "embedding": 2}  # requests of the attacks that take a sample
 ARMS_OF_LLAMA2 = {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned", "da_published"}
 
 
@@ -131,10 +133,20 @@ def test_every_arm_and_attack_is_measured_where_the_config_wants_it(paper):
         for arm in EVERYWHERE:
             assert set(scores[model][arm]) >= {"direct", "prefilling", "autorap"}
             for name, attack in scores[model][arm].items():
-                asked = 6 if name.startswith("autorap") else paper_data.ATTACKED
+                asked = SAMPLED.get(name, paper_data.ATTACKED)
                 assert attack["rubric"]["n"] == asked and attack["rubric"]["missing"] == 0
     assert set(scores["llama2"]) == ARMS_OF_LLAMA2
     assert {model for model in paper.models if "guided" in scores[model]["da"]} == {"llama2"}
+
+
+def test_a_searchs_steps_are_kept_beside_its_completions_for_their_owner_alone(paper):
+    path = results(paper) / "attacks/gcg/llama2/da/seed0.searches.jsonl"
+    steps = pd.read_json(path, lines=True)
+    assert (
+        steps.groupby("prompt_id")["step"].agg(list).map(lambda own: own == [0, 1, 2]).all()
+        and steps["prompt_id"].nunique() == 2
+    )
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_over_refusal_is_labelled_by_a_grader_or_told_by_keywords_with_their_errors(paper):
@@ -174,8 +186,8 @@ def test_every_item_of_the_paper_has_a_target_of_its_own_and_one_that_is_not_the
     lists = pd.read_csv(results(paper) / "tables/top_lists.csv")
     assert set(lists["token"]) <= {"[token]", "[refusal]"}, "what models say is redacted unless asked for"
     assert set(lists["arm"]) == set(EVERYWHERE) and set(lists.loc[lists["place"] == "bare prompt", "arm"]) == {"base"}
-    said = paper.run("table_8", "--dry-run", ok=False)
-    assert "table_8 (GCG): not built: there is no attack of kind `gcg`" in said
+    said = paper.run("figure_8", "--dry-run", ok=False)
+    assert "figure_8 (" in said and "not built" in said
 
 
 def test_no_published_value_stands_beside_a_model_that_is_not_the_papers(paper):

@@ -42,7 +42,7 @@ class Setting:
 
     parent: the untouched model, helper: the folder of a trained helper, sessions: files that people recorded, for
     attacks that need them. weights: hash of the model's folder,
-    beside sessions.
+    beside sessions. work: folder of a job's progress, for attacks that keep their own.
     """
 
     model: Any
@@ -55,6 +55,7 @@ class Setting:
     helper: Path | None = None
     sessions: tuple[str, ...] = ()
     weights: str = ""
+    work: Path | None = None
 
     @cached_property
     def barred(self) -> list[int]:

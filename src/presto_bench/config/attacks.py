@@ -14,6 +14,7 @@ class AttackConfig(Item):
 
     runner: ClassVar[str]
     needs_parent: ClassVar[bool] = False
+    follows_gradients: ClassVar[bool] = False  # whether it needs the model's own weights and gradients
     takes_back: ClassVar[bool] = False  # whether it takes tokens back, which a model with a running state cannot
     best_of: ClassVar[bool] = False  # a request counts with the best of its samples, not with their mean
     run_only: ClassVar[frozenset[str]] = frozenset({"shards", "only"})  # over which jobs it is spread changes no completion
@@ -36,6 +37,11 @@ class AttackConfig(Item):
     def longest(self) -> int:
         """Tokens that a response can have at most; 0 where a plug-in does not say."""
         return next((getattr(self, name) for name in ("max_new_tokens", "max_steps", "max_tokens") if hasattr(self, name)), 0)
+
+    @property
+    def searched(self) -> int:
+        """Tokens that a search reads for each request beside what is decoded; for estimates alone."""
+        return 0
 
     def variants(self) -> list[str]:
         """Values of the column `variant` that one job produces; the first is the one that stands for the attack."""
@@ -187,3 +193,60 @@ class Oracle(AttackConfig):
         starts = _starts(self.prefill)
         whole = [f"k{k}_{start}" for k in self.k for start in starts]
         return whole + [f"{whole[0]}_b{budget}" for budget in self.budgets]
+
+
+READ = 60  # tokens of suffix, template and target that a gradient attack reads for each candidate, about
+BACKWARD = 3  # forward passes that a gradient takes, about
+
+
+class Gcg(AttackConfig):
+    """GCG (Zou et al. 2023): a suffix in the user's turn, found by greedy coordinate gradient, that makes the model begin with a target; then a greedy answer.
+
+    Published settings (Table 8 of the paper): 500 steps, 512 candidates, top_k 256, a space before the target and one behind the suffix, 40 requests.
+    """
+
+    runner = "presto_bench.attacks.gcg.attack:run"
+    follows_gradients = True
+    run_only = frozenset({"shards", "only", "side_by_side"})
+    kind: Literal["gcg"]
+    steps: PositiveInt = 500
+    candidates: PositiveInt = Field(512, description="suffixes that a step looks at")
+    top_k: PositiveInt = Field(256, description="tokens that may stand at each position, by gradient")
+    suffix: str = Field(" ".join(["!"] * 20), min_length=1, description="what the search starts from; its length stays")
+    target: str = Field(
+        "prefill", min_length=1, description="what the response is to begin with: `prefill`, the request's own, or a text"
+    )
+    space_before_target: bool = Field(False, description="the paper: true, for Llama 2 begins its answers with a space")
+    space_behind_suffix: bool = Field(False, description="the paper: true")
+    ascii_only: bool = Field(True, description="tokens of printable ASCII alone")
+    seed: NonNegativeInt = 0
+    side_by_side: PositiveInt | None = Field(
+        None, description="candidates a forward pass; null: all, halved where memory runs out"
+    )
+    max_new_tokens: PositiveInt = 512
+    batch_size: PositiveInt = Field(1, description="requests that are attacked one after the other and answered side by side")
+
+    @property
+    def searched(self) -> int:
+        return self.steps * (self.candidates + BACKWARD) * READ
+
+
+class Embedding(AttackConfig):
+    """Perturbed embeddings of prompt and prefill that make the prefill likelier, and a greedy answer behind them (the reference's `embedding_attack`).
+
+    Each token's perturbation stays in a ball of `epsilon` times the mean norm of an embedding; `step_size` is the length of one signed step, in radii of that ball.
+    """
+
+    runner = "presto_bench.attacks.embedding:run"
+    follows_gradients = True
+    kind: Literal["embedding"]
+    steps: PositiveInt = 100
+    epsilon: PositiveFloat = Field(1.0, description="radius, in mean norms of an embedding")
+    step_size: PositiveFloat = Field(0.1, description="in radii; the reference has it in the embeddings' own unit")
+    perturbed: Literal["all", "prompt", "prefill"] = Field("all", description="the reference: all, prompt and prefill")
+    max_new_tokens: PositiveInt = 160
+    batch_size: PositiveInt = 1
+
+    @property
+    def searched(self) -> int:
+        return self.steps * BACKWARD * READ

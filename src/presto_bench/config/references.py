@@ -75,6 +75,16 @@ def _arms_and_attacks(config: Config, where: str) -> None:
                 raise UserError(
                     f"{where}: {section}.{item.name}.only", f"there is no model {unknown[0]!r}", f"some of: {', '.join(models)}"
                 )
+    served = [arm for arm in config.arms if isinstance(arm, SafeDecodingArm)]
+    for attack in config.attacks:
+        models_of = set(getattr(attack, "only", None) or models)
+        inside = [arm.name for arm in served if models_of & set(arm.only or models)]
+        if getattr(attack, "follows_gradients", False) and inside:
+            raise UserError(
+                f"{where}: attacks.{attack.name}",
+                f"it follows gradients, and the arm {inside[0]} decodes from two models at once",
+                "give one of the two an experiment of its own",
+            )
     for arm in config.headline if "headline" in config.model_fields_set else ():
         if arm not in [a.name for a in config.arms]:
             raise UserError(

@@ -36,7 +36,7 @@ ITEMS: dict[str, Item] = {
     "table_5": Item("accuracy of AutoRAP's helpers on held-out requests", ("helpers",), kinds=("autorap",)),
     "table_6": Item("MT-Bench and GSM8K by arm", ("utility",), kinds=("mt_bench", "lm_eval"), of="task"),
     "table_7": Item("AutoRAP by k", ("scores",), kinds=("autorap",)),
-    "table_8": Item("GCG", unbuilt="there is no attack of kind `gcg`"),
+    "table_8": Item("GCG by arm", ("scores",), kinds=("gcg",)),
     "figure_1": Item("top-10 lists behind a prefill, step by step", ("top_lists",), "top_lists"),
     "figure_2": Item("top-10 lists, and what is pushed forward", ("top_lists",), "top_lists"),
     "figure_3": Item("RAP by model, published values beside ours", _SCORES, "autorap", ("autorap", "human")),
@@ -122,6 +122,12 @@ def _table_7(frames: Frames, kinds: Mapping[str, str], judge: str) -> pd.DataFra
     return rows.sort_values(["model", "arm", "attack", "k"], kind="stable")[columns].astype({"k": int}).reset_index(drop=True)
 
 
+def _table_8(frames: Frames, kinds: Mapping[str, str], judge: str) -> pd.DataFrame:
+    scores = frames["scores"]
+    rows = scores[(scores["judge"] == judge) & (scores["attack"].map(kinds) == "gcg")]
+    return rows[["model", "arm", "attack", "mean", "low", "high", "n", "missing"]].reset_index(drop=True)
+
+
 MAKERS: dict[str, Callable[[Frames, Mapping[str, str], str], pd.DataFrame]] = {
     "table_1": _table_1,
     "table_2": _table_2,
@@ -130,4 +136,5 @@ MAKERS: dict[str, Callable[[Frames, Mapping[str, str], str], pd.DataFrame]] = {
     "table_5": _table_5,
     "table_6": _table_6,
     "table_7": _table_7,
+    "table_8": _table_8,
 }

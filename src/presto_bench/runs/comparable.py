@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from presto_bench.config.arms import CheckpointArm
-from presto_bench.config.attacks import AutoRap, Human, Prefilling
+from presto_bench.config.attacks import AutoRap, Gcg, Human, Prefilling
 from presto_bench.config.experiment import Config
 from presto_bench.config.judges import Rubric
 from presto_bench.config.tasks import LmEval, MtBench
@@ -16,6 +16,7 @@ LLAMA2 = "meta-llama/Llama-2-7b-chat-hf"
 DA_CHECKPOINT = "Unispac/Llama2-7B-Chat-Augmented"  # Llama 2's DA arm in the paper is this published model
 HELPER = "Qwen/Qwen2.5-1.5B-Instruct"
 JUDGE = "gpt-5"
+GCG = {"steps": 500, "candidates": 512, "top_k": 256}
 INTERACTIONS, HUMAN_INTERACTIONS, TOKENS = 512, 256, 512
 
 
@@ -59,6 +60,8 @@ def _scores(config: Config) -> Iterator[dict[str, Any]]:
             why = [*graded, *_searched(config, attack)]
             for k in attack.k:
                 yield _row("score", "autorap", f"k={k}", attack.name, f"k{k}_prefill_s{attack.max_steps}", why)
+        if isinstance(attack, Gcg):
+            yield _row("score", "gcg", "", attack.name, attack.variants()[0], [*graded, *_gcg(attack)])
         if isinstance(attack, Human):
             why = (
                 []
@@ -67,6 +70,22 @@ def _scores(config: Config) -> Iterator[dict[str, Any]]:
             )
             yield _row("score", "human", f"k={attack.k}", attack.name, f"k{attack.k}", [*graded, *why])
             yield _row("seconds_per_token", "human", f"k={attack.k}", attack.name, f"k{attack.k}", why)
+
+
+def _gcg(attack: Gcg) -> list[str]:
+    """Targets are not printed: ours, the published prefills, are taken for them."""
+    other = {
+        "steps": attack.steps != GCG["steps"],
+        "candidates": attack.candidates != GCG["candidates"],
+        "top_k": attack.top_k != GCG["top_k"],
+        "space_before_target": not attack.space_before_target,
+        "space_behind_suffix": not attack.space_behind_suffix,
+    }
+    return (
+        [f"other settings than published: {', '.join(name for name, differs in other.items() if differs)}"]
+        if any(other.values())
+        else []
+    )
 
 
 def _graded(config: Config) -> list[str]:

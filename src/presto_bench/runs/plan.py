@@ -128,6 +128,7 @@ def _attack(config: Config, model: ModelConfig, requests: int) -> Work:
         asked = attack.asked_of(requests)
         units += count * asked
         seconds += _decoding(model, count * -(-asked // attack.batch_size), steps, passes)
+        seconds += 2 * model.billions * 1e9 * count * asked * attack.searched / FLOPS
     return units, seconds
 
 

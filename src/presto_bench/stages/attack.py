@@ -45,7 +45,17 @@ def make(job: Job) -> None:
             tables.write(part, "completions", frame)
             log.info("%s: batch %d of %d", variant, number + 1, len(batches))
         parts.append(part)
+    _keep_searches(job, work)
     tables.write(job.path("completions"), "completions", together(parts))
+
+
+def _keep_searches(job: Job, work: Path) -> None:
+    """<completions>.searches.jsonl: every step of an attack that searches, owner-only; nothing for others."""
+    lines = [path.read_text(encoding="utf-8") for path in sorted(work.glob("search-*.jsonl"))]
+    if lines:
+        kept = job.path("completions").with_suffix(".searches.jsonl")
+        kept.touch(mode=0o600)
+        kept.write_text("".join(lines), encoding="utf-8")
 
 
 def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Sequence[Request], note: Callable[[str], None]):
@@ -89,6 +99,7 @@ def _setting(job: Job) -> Setting:
         helper=job.path("helper") if "helper" in job.input else None,
         sessions=tuple(job.paths("sessions")),
         weights=content_hash(job.path("model")) if "sessions" in job.input else "",
+        work=job.work_folder(),
     )
 
 
