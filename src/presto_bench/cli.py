@@ -13,6 +13,8 @@ from typing import Any
 from presto_bench.config import reading as configs
 from presto_bench.errors import UserError
 
+RAP_REQUESTS = 20  # that a person works on where nothing else is said: the number in the instructions of the paper's study
+
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="presto-bench", description="Tools beside the workflow.")
@@ -34,11 +36,20 @@ def main(words: Sequence[str] | None = None) -> int:
     rap.set_defaults(run=sessions)
     rap.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     rap.add_argument("--person", required=True, help="a name for whoever picks; it becomes a folder")
-    rap.add_argument("--arm", required=True)
+    rap.add_argument("--arm", help="needed but in a blind study")
+    rap.add_argument(
+        "--blind",
+        type=Path,
+        help="a CSV of people (person, level, targets): whoever it is works on drawn targets, and is not told which",
+    )
     rap.add_argument("--model", help="needed where the config has several")
     rap.add_argument("--seed", type=int, default=0)
     rap.add_argument("--attack", help="the config's attack of kind human; needed where it has several")
-    rap.add_argument("--requests", type=int, default=20, help="how many held-out requests to work on")
+    rap.add_argument(
+        "--requests",
+        type=int,
+        help="how many of the attack's requests to work on; else all that it asks, or 20 of them where it asks all",
+    )
     cost = commands.add_parser("cost", help="what paid judges will cost at most, and have cost so far")
     cost.set_defaults(run=costs_of)
     cost.add_argument("--config", type=Path, default=Path("config/config.yaml"))
@@ -77,21 +88,62 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def sessions(arguments: argparse.Namespace) -> int:
     """One screen after the other; a finished session is not opened again, an unfinished one goes on."""
+    from presto_bench.attacks.human.people import Target
+
     config = configs.read(arguments.config)
-    model = _one(config.models, arguments.model, "--model", "model")
     attack = _one([a for a in config.attacks if a.kind == "human"], arguments.attack, "--attack", "attack of kind human")
-    results = Path("results") / config.experiment
-    folder = results / "models" / model.name / arguments.arm / f"seed{arguments.seed}"
+    requests = arguments.requests or (None if attack.requests else RAP_REQUESTS)
+    if arguments.blind:
+        return _blind(arguments, config, attack, requests)
+    model = _one(config.models, arguments.model, "--model", "model")
+    if arguments.arm is None:
+        raise UserError("--arm", "no arm is named", "name one, or --blind with a file of people")
+    target = Target(model.name, arguments.arm, arguments.seed)
+    folder = Path("results") / config.experiment / "models" / model.name / arguments.arm / f"seed{arguments.seed}"
     if not folder.is_dir():
         raise UserError(folder, "this arm is not trained yet", f"run: snakemake --cores all {folder}")
 
-    from presto_bench.attacks.human.screen import RapScreen  # torch and the screen only once the words are right
+    from presto_bench.attacks.human.tasks import Study  # torch and the screen only once the words are right
+
+    return _worked(config, attack, [Study(arguments.person, "", target, requests, f"{model.name}/{arguments.arm}")])
+
+
+def _blind(arguments: argparse.Namespace, config: Any, attack: Any, requests: int | None) -> int:
+    """Targets that were drawn for this person, one after the other, by number alone."""
+    from presto_bench.attacks.human import people
+
+    arms = [arm.name for arm in config.arms]
+    known = people.read(arguments.blind, arms)
+    person = next((one for one in known if one.name == arguments.person), None)
+    if person is None:
+        raise UserError("--person", f"{arguments.person!r} is not in {arguments.blind}", "add a row, or correct the name")
+    targets = [people.Target(*run) for run in config.runs()]
+    mine = people.assigned(known, targets, attack.blind_seed)[person.name]
+    folders = [Path("results") / config.experiment / "models" / t.model / t.arm / f"seed{t.seed}" for t in mine]
+    if not all(folder.is_dir() for folder in folders):
+        raise UserError(arguments.blind, "not all targets of this study are there yet", "run: snakemake --cores all finetune")
+
+    from presto_bench.attacks.human.tasks import Study
+
+    titles = [f"target {number} of {len(mine)}" for number in range(1, len(mine) + 1)]
+    return _worked(
+        config,
+        attack,
+        [Study(person.name, person.level, t, requests, title, True) for t, title in zip(mine, titles, strict=True)],
+    )
+
+
+def _worked(config: Any, attack: Any, studies: Sequence[Any]) -> int:
+    from presto_bench.attacks.human.screen import RapScreen
     from presto_bench.attacks.human.tasks import tasks
 
-    for number, task in enumerate(tasks(results, folder, model, attack, arguments, datetime.now(UTC).isoformat()), 1):
-        if RapScreen(task).run() == "quit":
-            print(f"quit at request {number}; the same command goes on there")
-            return 0
+    results, now = Path("results") / config.experiment, datetime.now(UTC).isoformat()
+    for study in studies:
+        model = config.item("models", study.target.model)
+        for task in tasks(results, model, attack, study, now):
+            if RapScreen(task).run() == "quit":
+                print(f"quit at {study.title}, request {task.done + 1}; the same command goes on there")
+                return 0
     print("all requests are done; run snakemake to grade them")
     return 0
 

@@ -1,10 +1,10 @@
 """The attack on embeddings: perturbations stay in their ball and where they may be, the prefill grows likelier, and the answer begins with it."""
 
 import pytest
+import test_gcg
 import torch
 from torch.nn import functional as F
 
-import test_gcg
 from presto_bench.attacks import embedding
 from presto_bench.attacks.base import Request
 from presto_bench.config.attacks import Embedding

@@ -1,5 +1,6 @@
 """GCG: every step is the naive definition's, what is optimised is what is asked, a planted suffix is found, and a killed search goes on."""
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -61,7 +62,7 @@ def test_every_step_takes_the_best_of_its_candidates_as_a_naive_evaluation_has_t
     steps = list(search.search(losses, start, config))
     assert [step.step for step in steps] == [0, 1, 2, 3, 4]
     assert steps[0].loss == pytest.approx(float(naive_loss(setting, made, start)), abs=1e-5)
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in itertools.pairwise(steps):
         looked_at = search.candidates(search.Losses(setting.model, made, 5), before.suffix, config, after.step)
         values = torch.stack([naive_loss(setting, made, one) for one in looked_at])
         assert after.suffix == looked_at[int(values.argmin())]

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from presto_bench import draws
 from presto_bench.config.models import SamplingConfig
+from presto_bench.errors import UserError
 from presto_bench.lm import chat, vocabulary
 
 
@@ -92,6 +94,17 @@ def held_out_requests(
     chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == split) & prompts["prompt_id"].isin(kept.index)]
     prefill = prefills.set_index("prompt_id")["prefill"]
     return [Request(r.prompt_id, r.prompt, prefill[r.prompt_id], answer=kept[r.prompt_id]) for r in chosen.itertuples()]
+
+
+def sample(requests: Sequence[Request], wanted: int, key: str) -> list[Request]:
+    """A seeded sample, in the order of `requests`: one draw whatever the arm, and a larger one holds the smaller."""
+    if wanted > len(requests):
+        raise UserError(
+            key, f"{wanted} requests, of {len(requests)} that there are", "ask for fewer, or leave it out to attack all"
+        )
+    names = sorted(request.prompt_id for request in requests)
+    drawn = {names[i] for i in draws.generator("attacked_requests").permutation(len(names))[:wanted]}
+    return [request for request in requests if request.prompt_id in drawn]
 
 
 def with_twins(requests: Sequence[Request], twins: Mapping[str, tuple[str, str]]) -> list[Request]:

@@ -160,14 +160,21 @@ class AutoRap(AttackConfig):
 
 
 class Human(AttackConfig):
-    """Human RAP: people pick from the target's ranks in a terminal (`presto-bench rap`); their recorded sessions are the input."""
+    """Human RAP: people pick from the target's ranks in a terminal (`presto-bench rap`); their recorded sessions are the input.
+
+    The paper: k = 20, 256 interactions, 52 requests (its main text) or 20 (its instructions): `requests` takes either.
+    """
 
     runner = "presto_bench.attacks.human.replay:run"
     takes_back = True
+    run_only = frozenset({"shards", "only", "blind_seed"})
     kind: Literal["human"]
     sessions: str = Field(description="folder of the sessions: <model>/<arm>/seed<n>/<person>/<prompt_id>.jsonl")
     k: PositiveInt = 20
     max_steps: PositiveInt = Field(256, description="picks and backtracks together")
+    blind_seed: NonNegativeInt = Field(
+        0, description="of the draw that gives people their targets (`presto-bench rap --blind`)"
+    )
 
     def variants(self) -> list[str]:
         return [f"k{self.k}"]

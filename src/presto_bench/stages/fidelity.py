@@ -43,7 +43,7 @@ def _cell(frames: dict[str, pd.DataFrame], wanted: dict[str, Any], model: str, a
         case "score":
             return _found(frames["scores"], "mean", model=model, arm=arm, **graded)
         case "seconds_per_token":
-            return _found(frames["human_times"], "mean", model=model, arm=arm, attack=wanted["name"])
+            return _found(frames["human_times"], "mean", model=model, arm=arm, attack=wanted["name"], level="all")
         case "helper_accuracy":
             return _found(_with_errors(frames["helpers"]), "accuracy", model=model, target=f"{arm}/seed0", kind="all")
         case "refusal_tokens":

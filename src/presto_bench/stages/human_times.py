@@ -12,7 +12,7 @@ from presto_bench.attacks.human import sessions
 from presto_bench.lm import chat, folders
 from presto_bench.stages.job import Job
 
-COLUMNS = ["model", "arm", "attack", "person", "seconds", "tokens"]
+COLUMNS = ["model", "arm", "attack", "person", "level", "seconds", "tokens"]
 
 
 def make(job: Job) -> None:
@@ -43,4 +43,5 @@ def _row(path: Path, attack: str, ends: dict[str, tuple[int, ...]]) -> Iterator[
         return
     seconds = sum(event.get("seconds", 0.0) for event in events)
     kept = len(state.picked)
-    yield {"model": start.model, "arm": start.arm, "attack": attack, "person": start.person, "seconds": seconds, "tokens": kept}
+    run = {"model": start.model, "arm": start.arm, "attack": attack, "person": start.person, "level": start.level}
+    yield run | {"seconds": seconds, "tokens": kept}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from presto_bench import draws, tables
-from presto_bench.attacks.base import Request, held_out_requests, with_accepted, with_twins
+from presto_bench import tables
+from presto_bench.attacks.base import Request, held_out_requests, sample, with_accepted, with_twins
 from presto_bench.errors import UserError
 from presto_bench.policies import by_name
 from presto_bench.stages.job import Job
@@ -17,17 +17,6 @@ def requests_of(job: Job) -> list[Request]:
     found = _of_split(job)
     wanted = job.item("attacks").requests
     return found if wanted is None else sample(found, wanted, f"attacks.{job.item('attacks').name}.requests")
-
-
-def sample(requests: Sequence[Request], wanted: int, key: str) -> list[Request]:
-    """A seeded sample, in the order of `requests`: one draw whatever the arm, and a larger one holds the smaller."""
-    if wanted > len(requests):
-        raise UserError(
-            key, f"{wanted} requests, of {len(requests)} that there are", "ask for fewer, or leave it out to attack all"
-        )
-    names = sorted(request.prompt_id for request in requests)
-    drawn = {names[i] for i in draws.generator("attacked_requests").permutation(len(names))[:wanted]}
-    return [request for request in requests if request.prompt_id in drawn]
 
 
 def _of_split(job: Job) -> list[Request]:

@@ -11,7 +11,7 @@ from presto_bench.errors import UserError
 
 log = logging.getLogger("presto_bench")
 # What a person stopped was not ended by the model.
-FINISH = {"eos": "eos", "length": "length", "stopped": "length"}
+FINISH = {"eos": "eos", "length": "length", "stopped": "length", "skipped": "length"}
 
 
 def run(config: Human, variant: str, requests: Sequence[Request], setting: Setting) -> list[Completion]:

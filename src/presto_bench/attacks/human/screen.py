@@ -1,6 +1,7 @@
 """The terminal screen of human RAP: the request, the response so far, and the target's ranked candidates.
 
-Enter picks the marked candidate, digits jump to a rank, b takes the last token back, u undoes, s stops, q quits (to go on later). It redacts
+Enter picks the marked candidate, digits jump to a rank, b takes the last token back (in a blind study at the first step: next request), u undoes, s stops,
+q quits (to go on later). Two bars show how many requests and interactions are done. It redacts
 nothing: the person works on the text. Every action is on disk before the next key is read.
 """
 
@@ -12,14 +13,18 @@ from typing import Any
 
 from rich.text import Text
 from textual.app import App, ComposeResult
-from textual.widgets import DataTable, Footer, Header, Static
+from textual.containers import Horizontal
+from textual.widgets import DataTable, Footer, Header, Label, ProgressBar, Static
 
 from presto_bench.attacks.human import sessions
 
 
 @dataclass(frozen=True)
 class Task:
-    """One request to work on. candidates: picked ids -> [(token, probability)], best first; text: ids -> text."""
+    """One request to work on. candidates: picked ids -> [(token, probability)], best first; text: ids -> text.
+
+    title: what the screen says of the target; done, of: requests behind and in all. blind: taking back at the first step goes on to the next request.
+    """
 
     prompt: str
     start: sessions.Start
@@ -27,6 +32,10 @@ class Task:
     ends: Sequence[int]
     candidates: Callable[[tuple[int, ...]], list[tuple[int, float]]]
     text: Callable[[Sequence[int]], str]
+    title: str = ""
+    done: int = 0
+    of: int = 1
+    blind: bool = False
 
 
 class RapScreen(App[str]):
@@ -34,11 +43,12 @@ class RapScreen(App[str]):
 
     TITLE = "presto-bench rap"
     BINDINGS = [("b", "back", "Take back"), ("u", "undo", "Undo"), ("s", "stop", "Stop"), ("q", "quit_session", "Quit")]
-    CSS = "#prompt {padding: 1 2;} #response {padding: 1 2; border: round $accent; min-height: 5;} DataTable {height: 1fr;}"
+    CSS = "#prompt {padding: 1 2;} #response {padding: 1 2; border: round $accent; min-height: 5;} DataTable {height: 1fr;} .bar {height: 1; padding: 0 1;} .bar Label {width: 15;}"
 
     def __init__(self, task: Task):
         super().__init__()
         self.job = task
+        self.sub_title = task.title
         self.typed = ""
         self.shown: list[tuple[int, float]] = []
         self.clock = time.monotonic()
@@ -49,6 +59,10 @@ class RapScreen(App[str]):
         yield Static(Text(self.job.prompt), id="prompt")
         yield Static(id="response")
         yield DataTable(id="candidates", cursor_type="row")
+        for name, of in (("requests", self.job.of), ("interactions", self.job.start.max_steps)):
+            with Horizontal(classes="bar"):
+                yield Label(name)
+                yield ProgressBar(total=of, show_eta=False, id=f"{name}_done")
         yield Static(id="status")
         yield Footer()
 
@@ -71,6 +85,8 @@ class RapScreen(App[str]):
         response = Text(self.job.text(self.job.start.prefill_ids), style="dim")
         response.append(self.job.text([*self.job.start.prefill_ids, *self.state.picked])[len(response.plain) :], style="bold")
         self.query_one("#response", Static).update(response)
+        self.query_one("#requests_done", ProgressBar).update(progress=self.job.done)
+        self.query_one("#interactions_done", ProgressBar).update(progress=self.state.steps)
         left = self.job.start.max_steps - self.state.steps
         self.query_one("#status", Static).update(f" {left} steps left, {self.state.backtracks} taken back")
         if self.state.finish is not None:
@@ -107,6 +123,10 @@ class RapScreen(App[str]):
         self.refresh_all()
 
     def action_back(self) -> None:
+        if self.job.blind and not self.state.steps:
+            self.record(event="skip")
+            self.exit("finished")
+            return
         if not self.state.picked:
             self.bell()
             return

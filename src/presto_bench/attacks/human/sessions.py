@@ -1,6 +1,6 @@
 """What a person did in a RAP session: a file of events, and the response that they make (human RAP, docs/attacks.md).
 
-One JSONL file a person and request: first `start`, then `pick`, `back`, `undo`, `stop` or `quit`, each with the seconds since the one before. Replaying the events
+One JSONL file a person and request: first `start`, then `pick`, `back`, `undo`, `stop`, `skip` or `quit`, each with the seconds since the one before. Replaying the events
 gives the same ids, always; a session that was quit goes on where it was.
 """
 
@@ -16,7 +16,7 @@ from presto_bench.errors import UserError
 
 @dataclass(frozen=True)
 class Start:
-    """What was attacked. weights: hash of the model's folder, so that a session is never read as one on other weights."""
+    """What was attacked, and by whom. weights: hash of the model's folder, so that a session is never read as one on other weights. level: how practised the person is."""
 
     person: str
     model: str
@@ -28,11 +28,12 @@ class Start:
     k: int
     max_steps: int
     started: str
+    level: str = ""
 
 
 @dataclass(frozen=True)
 class State:
-    """picked: ids behind the prefill. finish: None while it goes on; eos, length (budget spent), stopped (by the person)."""
+    """picked: ids behind the prefill. finish: None while it goes on; eos, length (budget spent), stopped or skipped (by the person)."""
 
     picked: tuple[int, ...] = ()
     steps: int = 0
@@ -70,8 +71,8 @@ def replay(start: Start, events: Iterable[Mapping[str, Any]], ends: Sequence[int
                 states.append(back(states[-1], start.max_steps))
             case "undo":
                 states = states[:-1] or [State()]
-            case "stop":
-                states.append(replace(states[-1], finish="stopped"))
+            case "stop" | "skip":
+                states.append(replace(states[-1], finish="stopped" if event["event"] == "stop" else "skipped"))
     return states
 
 
@@ -109,6 +110,11 @@ def other_weights(path: Path, start: Start) -> UserError:
         f"was recorded on other weights of {start.model}/{start.arm} than the ones attacked now",
         "record it again, or move it out of the sessions folder",
     )
+
+
+def practice_path(folder: str | Path, person: str, prompt_id: str) -> Path:
+    """Of the request that a person tries first; no stage reads it."""
+    return Path(folder) / "practice" / person / f"{prompt_id}.jsonl"
 
 
 def path_of(folder: str | Path, model: str, arm: str, seed: int, person: str, prompt_id: str) -> Path:

@@ -1,14 +1,15 @@
 """The requests that a person works on in human RAP, with the model behind the screen."""
 
-import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from presto_bench import tables
-from presto_bench.attacks.base import held_out_requests
+from presto_bench.attacks.base import Request, held_out_requests, sample
 from presto_bench.attacks.human import sessions
+from presto_bench.attacks.human.people import Target
 from presto_bench.attacks.human.screen import Task
 from presto_bench.config.attacks import Human
 from presto_bench.config.models import ModelConfig
@@ -18,47 +19,81 @@ from presto_bench.lm.rollback import Rollback
 from presto_bench.measures.ranks import top_k, without
 
 
-def tasks(
-    results: Path, folder: Path, model: ModelConfig, attack: Human, arguments: argparse.Namespace, now: str
-) -> Iterator[Task]:
-    """Held-out requests that this person has not finished, in a fixed order."""
+@dataclass(frozen=True)
+class Study:
+    """What a person works on. target: the arm; requests: how many, of those that the attack asks; title: what the screen calls the target; blind: as in screen.Task."""
+
+    person: str
+    level: str
+    target: Target
+    requests: int | None
+    title: str
+    blind: bool = False
+
+
+def tasks(results: Path, model: ModelConfig, attack: Human, study: Study, now: str) -> Iterator[Task]:
+    """Held-out requests that this person has not finished, in a fixed order; in a blind study one to practise on first."""
+    target = study.target
+    folder = results / "models" / target.model / target.arm / f"seed{target.seed}"
     loaded, tokenizer = models.load(folder, model.decode_dtype)
     weights, ends = content_hash(folder), chat.end_of_turn(tokenizer, loaded)
     barred = vocabulary.barred(tokenizer, loaded.config.get_text_config().vocab_size, ends)
     form = folders.chat_format(folder, model.chat.format)
-    data = results / "data"
-    requests = held_out_requests(
-        tables.read(data / "prompts.parquet", "prompts"),
-        tables.read(data / model.name / "answers.parquet", "answers"),
-        tables.read(data / "prefills.parquet", "prefills"),
-    )
+    every = sorted(_requests(results, model, attack), key=lambda request: request.prompt_id)
+    asked = every[: study.requests]
 
     def text(ids: Sequence[int]) -> str:
         return chat.decode(tokenizer, list(ids))
 
-    for request in sorted(requests, key=lambda r: r.prompt_id)[: arguments.requests]:
-        path = sessions.path_of(attack.sessions, model.name, arguments.arm, arguments.seed, arguments.person, request.prompt_id)
-        if path.exists():
-            start, events = sessions.read(path)
-            if start.weights != weights:
-                raise sessions.other_weights(path, start)
-            if sessions.replay(start, events, ends)[-1].finish is not None:
-                continue
+    def task(request: Request, path: Path, title: str, done: int) -> Task:
         encoded = chat.encode(tokenizer, request.prompt, form, request.prefill)
         chat.require_fit(encoded, attack.max_steps, models.context_length(loaded), request.prompt_id)
         start = sessions.Start(
-            arguments.person,
-            model.name,
-            arguments.arm,
-            arguments.seed,
+            study.person,
+            target.model,
+            target.arm,
+            target.seed,
             weights,
             request.prompt_id,
             encoded.prefill_ids,
             attack.k,
             attack.max_steps,
             now,
+            study.level,
         )
-        yield Task(request.prompt, start, path, ends, Candidates(loaded, encoded.ids, attack.k, barred), text)
+        candidates = Candidates(loaded, encoded.ids, attack.k, barred)
+        return Task(request.prompt, start, path, ends, candidates, text, title, done, len(asked), study.blind)
+
+    if study.blind:
+        tried = every[len(asked) : len(asked) + 1] or every[-1:]
+        path = sessions.practice_path(attack.sessions, study.person, tried[0].prompt_id)
+        if not _finished(path, None, ends):
+            yield task(tried[0], path, f"{study.title}, for practice", 0)
+    for done, request in enumerate(asked):
+        path = sessions.path_of(attack.sessions, target.model, target.arm, target.seed, study.person, request.prompt_id)
+        if not _finished(path, weights, ends):
+            yield task(request, path, study.title, done)
+
+
+def _requests(results: Path, model: ModelConfig, attack: Human) -> list[Request]:
+    """Those that the workflow grades of this attack."""
+    data = results / "data"
+    found = held_out_requests(
+        tables.read(data / "prompts.parquet", "prompts"),
+        tables.read(data / model.name / "answers.parquet", "answers"),
+        tables.read(data / "prefills.parquet", "prefills"),
+    )
+    return sample(found, attack.requests, f"attacks.{attack.name}.requests") if attack.requests else found
+
+
+def _finished(path: Path, weights: str | None, ends: Sequence[int]) -> bool:
+    """Whether a session is over. weights: what it must have been recorded on; None: anything."""
+    if not path.exists():
+        return False
+    start, events = sessions.read(path)
+    if weights is not None and start.weights != weights:
+        raise sessions.other_weights(path, start)
+    return sessions.replay(start, events, ends)[-1].finish is not None
 
 
 class Candidates:

@@ -3,6 +3,7 @@
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from presto_bench.analysis import human_times
 from presto_bench.report.figures import published, style
 from presto_bench.report.figures.data import Data
 
@@ -10,6 +11,7 @@ from presto_bench.report.figures.data import Data
 def draw(data: Data) -> Figure:
     """One panel an attack by people; models from left to right, arms side by side."""
     table = data.table("human_times")
+    table = table[table["level"] == human_times.ALL]
     attacks = list(table["attack"].drop_duplicates()) or [""]
     figure, axes = plt.subplots(len(attacks), 1, figsize=(2.5 + 1.6 * len(data.models), 3.2 * len(attacks)), squeeze=False)
     for axis, attack in zip(axes[:, 0], attacks, strict=True):
