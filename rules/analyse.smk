@@ -99,6 +99,7 @@ rule tables:
         composition=EXPERIMENT.composition(),
         candidates=EXPERIMENT.candidates(),
         metrics=EXPERIMENT.trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
+        jailbroken=EXPERIMENT.jailbroken(),
         completions=EXPERIMENT.completions(),
         grades=EXPERIMENT.grades(JUDGES),
         ranks=EXPERIMENT.measured_ranks(),
@@ -155,6 +156,7 @@ rule tables:
         attention_table=f"{RESULTS}/tables/attention.csv",
         received_table=f"{RESULTS}/tables/attention_received.csv",
         training=f"{RESULTS}/tables/training.csv",
+        jailbreak_curves=f"{RESULTS}/tables/jailbreak_curves.csv",
         helpers=report(f"{RESULTS}/tables/helpers.csv", caption="../workflow/report/helpers.rst", category="1 Checks"),
         candidates_table=report(
             f"{RESULTS}/tables/candidates.csv", caption="../workflow/report/candidates.rst", category="4 Ranks"

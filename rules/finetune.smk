@@ -56,10 +56,10 @@ rule finetune_arm:
 
 use rule finetune_arm as finetuning_attack with:
     input:
+        unpack(EXPERIMENT.attack_lessons),
         model=lambda w: f"{RESULTS}/models/{w.model}/{CONFIG.item('arms', w.arm).of}/seed{w.seed}",
         prompts=f"{RESULTS}/data/prompts.parquet",
         answers=f"{RESULTS}/data/{{model}}/answers.parquet",
-        triples=lambda w: f"{RESULTS}/data/{w.model}/triples/{EXPERIMENT.refusals_behind(w.arm)}.parquet",
     log:
         f"{RESULTS}/logs/finetuning_attack/{{model}}/{{arm}}/seed{{seed}}.log",
     benchmark:

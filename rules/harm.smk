@@ -6,8 +6,8 @@ rule harm_prompts:
     input:
         unpack(lambda w: {"helper": EXPERIMENT.source_file(CONFIG.harm.helper)} if EXPERIMENT.helped() else {}),
         unpack(lambda w: {"examples": EXPERIMENT.source_file(CONFIG.harm.examples)} if CONFIG.harm.examples else {}),
+        unpack(lambda w: EXPERIMENT.prefills_input()),
         test=EXPERIMENT.source_file(CONFIG.harm.test),
-        published_prefills=EXPERIMENT.source_file(CONFIG.harm.prefills),
         benign_prompts=EXPERIMENT.source_file(CONFIG.harm.benign_prompts),
         safety=EXPERIMENT.sources_of("triples"),
         anchors=EXPERIMENT.sources_of("anchors"),
@@ -25,12 +25,60 @@ rule harm_prompts:
     params:
         spec=spec(
             harm=CONFIG.harm.model_dump(
-                mode="json", exclude={"harmful_model", "max_new_tokens", "batch_size", "engine", "triples"}
+                mode="json",
+                exclude={"harmful_model", "max_new_tokens", "batch_size", "engine", "triples", "written_prefills"},
             )
         ),
         code=code("harm_prompts"),
     script:
         "../workflow/scripts/harm_prompts.py"
+
+
+if CONFIG.harm.written_prefills:
+
+    rule prefill_model:
+        output:
+            model=directory(f"{RESULTS}/data/prefill_model"),
+            manifest=f"{RESULTS}/data/prefill_model.manifest.json",
+        log:
+            f"{RESULTS}/logs/prefill_model.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/prefill_model.tsv"
+        conda:
+            "../envs/model.yaml"
+        params:
+            spec=spec(models=EXPERIMENT.prefill_model()),
+            code=code("written_prefills"),
+        script:
+            "../workflow/scripts/prefill_model.py"
+
+    rule written_prefills:
+        input:
+            model=rules.prefill_model.output.model,
+            test=EXPERIMENT.source_file(CONFIG.harm.test),
+            examples=EXPERIMENT.source_file(CONFIG.harm.examples),
+        output:
+            prefills=f"{RESULTS}/data/written_prefills.csv",
+            checks=f"{RESULTS}/data/written_prefills.checks.csv",
+            manifest=f"{RESULTS}/data/written_prefills.manifest.json",
+        log:
+            f"{RESULTS}/logs/written_prefills.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/written_prefills.tsv"
+        conda:
+            "../envs/model.yaml"
+        threads: shared_by(2)
+        resources:
+            **MACHINE.of_model(FIRST_MODEL),
+        params:
+            spec=spec(
+                models=EXPERIMENT.prefill_model(),
+                requests=CONFIG.harm.requests,
+                written_prefills=CONFIG.harm.written_prefills,
+            ),
+            code=code("written_prefills"),
+        script:
+            "../workflow/scripts/written_prefills.py"
 
 
 rule harm_answers:
@@ -67,26 +115,28 @@ rule harm_answers:
         "../workflow/scripts/harm_answers.py"
 
 
-rule harmful_model:
-    output:
-        model=directory(f"{RESULTS}/data/harmful_model"),
-        manifest=f"{RESULTS}/data/harmful_model.manifest.json",
-    log:
-        f"{RESULTS}/logs/harmful_model.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/harmful_model.tsv"
-    conda:
-        "../envs/model.yaml"
-    params:
-        spec=spec(models=EXPERIMENT.harmful_model()),
-        code=code("fetch"),
-    script:
-        "../workflow/scripts/fetch_model.py"
+if not EXPERIMENT.writing_arm():
+
+    rule harmful_model:
+        output:
+            model=directory(f"{RESULTS}/data/harmful_model"),
+            manifest=f"{RESULTS}/data/harmful_model.manifest.json",
+        log:
+            f"{RESULTS}/logs/harmful_model.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/harmful_model.tsv"
+        conda:
+            "../envs/model.yaml"
+        params:
+            spec=spec(models=EXPERIMENT.harmful_model()),
+            code=code("fetch"),
+        script:
+            "../workflow/scripts/fetch_model.py"
 
 
 rule harmful_answers:
     input:
-        model=rules.harmful_model.output.model,
+        model=f"{RESULTS}/data/harmful_model",
         safety=EXPERIMENT.source_file(CONFIG.harm.safety_prompts),
     output:
         harmful=f"{RESULTS}/data/harmful_answers.parquet",
@@ -105,6 +155,27 @@ rule harmful_answers:
         code=code("harm"),
     script:
         "../workflow/scripts/harmful_answers.py"
+
+
+if EXPERIMENT.writing_arm():
+
+    # Each model's own arm writes them.
+    use rule harmful_answers as harmful_answers_of_arm with:
+        input:
+            model=lambda w: f"{RESULTS}/models/{w.model}/{EXPERIMENT.writing_arm()}/seed0",
+            safety=EXPERIMENT.source_file(CONFIG.harm.safety_prompts),
+        output:
+            harmful=f"{RESULTS}/data/{{model}}/harmful_answers.parquet",
+            manifest=f"{RESULTS}/data/{{model}}/harmful_answers.manifest.json",
+        log:
+            f"{RESULTS}/logs/harmful_answers/{{model}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/harmful_answers/{{model}}.tsv"
+        resources:
+            **MACHINE.of_model(),
+        params:
+            spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"), **EXPERIMENT.writing(w)),
+            code=code("harm"),
 
 
 rule given_triples:

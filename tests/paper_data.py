@@ -80,6 +80,9 @@ def frames() -> dict[str, pd.DataFrame]:
         "push_forward_utility_prompts": pd.DataFrame({"[text]": benign[:ANCHORS]}),
         "push_forward_qwen3_triples": triples,
         "push_forward_gemma3_triples": triples,
+        "push_forward_red_team": pd.DataFrame(
+            {"prompt": rest["prompt"][TRIPLES:], "response": recipes[ATTACKED + TRIPLES : ATTACKED + TRIPLES + PAIRS]}
+        ),
         "llama2_triples": triples,
         "llama2_anchors": anchors,
         "pku_saferlhf": pairs,

@@ -117,6 +117,7 @@ ALL = {
     "update_norm",
     "utility",
     "verdicts",
+    "written_prefills",
 }
 # It reads what an attack works on.
 REQUESTS = {"merge"}
@@ -137,6 +138,7 @@ STANDIN = {
     "shipped_answers",
     "top_lists",
     "utility",
+    "written_prefills",
 }
 REACHES = {
     "analysis/depth.py": {"causal", "curve", "tables", "verdicts"},
@@ -172,7 +174,16 @@ REACHES = {
     "report/figures/style.py": {"figure"},
     "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
-    "lm/decoding.py": {"answers", "composition", "harm", "helper", "own_answers", "refusals", "shipped_answers"},
+    "lm/decoding.py": {
+        "answers",
+        "composition",
+        "harm",
+        "helper",
+        "own_answers",
+        "refusals",
+        "shipped_answers",
+        "written_prefills",
+    },
     "lm/reading.py": {
         "answers",
         "composition",
@@ -183,12 +194,22 @@ REACHES = {
         "own_answers",
         "refusals",
         "shipped_answers",
+        "written_prefills",
     },
     "lm/writing.py": {"answers", "harm", "own_answers", "refusals", "shipped_answers"},
-    "judges/refusal.py": {"answers", "composition", "harm", "helper", "refusals", "shipped_answers", "utility"},
-    "policies/harm.py": {"harm", "harm_prompts"},
+    "judges/refusal.py": {
+        "answers",
+        "composition",
+        "harm",
+        "helper",
+        "refusals",
+        "shipped_answers",
+        "utility",
+        "written_prefills",
+    },
+    "policies/harm.py": {"harm", "harm_prompts", "written_prefills"},
     "data/sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
-    "data/source_files.py": {"harm", "harm_prompts", "source", "utility"},
+    "data/source_files.py": {"harm", "harm_prompts", "source", "utility", "written_prefills", "finetune"},
     "config/references.py": set(),  # it only refuses
     "policies/by_name.py": REQUESTS
     | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},
@@ -204,6 +225,7 @@ REACHES = {
         "refusals",
         "shipped_answers",
         "utility",
+        "written_prefills",
     },  # grades get it with the judge's own entry
     "stages/ranks.py": {"causal", "ranks"},
     "tables.py": ALL,
@@ -212,8 +234,8 @@ REACHES = {
     "config/training.py": STANDIN
     | {"augment", "checkpoint", "decoding_arm", "doctor"},  # a stand-in's own config says how its base is trained
     "config/standin.py": STANDIN,
-    "config/answers.py": STANDIN | {"own_answers"},
-    "config/harm.py": {"harm", "harm_prompts"},
+    "config/answers.py": STANDIN | {"own_answers", "written_prefills"},
+    "config/harm.py": {"harm", "harm_prompts", "written_prefills"},
     "config/attacks.py": set(),  # a stage gets just its own entry
     "config/judges.py": {  # stages that use a judge or its replies outside of grading, where it comes with the judge's own entry
         "answers",
@@ -226,6 +248,7 @@ REACHES = {
         "retry_failed",
         "shipped_answers",
         "utility",
+        "written_prefills",
     },
     "config/tasks.py": set(),
     "config/source_names.py": set(),

@@ -12,7 +12,7 @@ import yaml
 
 import paper_data
 from endpoint import Endpoint
-from project import Project
+from project import Project, edit
 
 CONFIG = "tests/config/ci-paper.yaml"
 PORT = 8911
@@ -35,6 +35,7 @@ FIGURES = {
     "first_entropy",
     "attention_received",
     "helper_curves",
+    "jailbreak_curves",
 }
 # Of the paper's items those that this experiment has.
 ITEMS = [
@@ -51,11 +52,16 @@ ITEMS = [
     "figure_3",
     "figure_6",
     "figure_7",
+    "figure_8",
     "figure_10",
     "figure_11",
 ]
+WRITTEN = {
+    "prefills": "written",
+    "written_prefills": {"model": {"kind": "local", "path": "downloads/ci-paper/tiny-llama2"}, "attempts": 1},
+}
 SAMPLED = {"autorap": 6, "autorap_k": 6, "gcg": 2, "embedding": 2}  # requests of the attacks that take a sample
-ARMS_OF_LLAMA2 = {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned", "da_published"}
+ARMS_OF_LLAMA2 = {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned", "da_published", "writer"}
 
 
 # Models of a million parameters: starting up is all that takes time, and two can start side by side.
@@ -186,8 +192,42 @@ def test_every_item_of_the_paper_has_a_target_of_its_own_and_one_that_is_not_the
     lists = pd.read_csv(results(paper) / "tables/top_lists.csv")
     assert set(lists["token"]) <= {"[token]", "[refusal]"}, "what models say is redacted unless asked for"
     assert set(lists["arm"]) == set(EVERYWHERE) and set(lists.loc[lists["place"] == "bare prompt", "arm"]) == {"base"}
-    said = paper.run("figure_8", "--dry-run", ok=False)
-    assert "figure_8 (" in said and "not built" in said
+    said = paper.run("figure_9", "--dry-run", ok=False)
+    assert "figure_9 (" in said and "this experiment has no attack of kind `human`" in said
+    curve = pd.read_csv(results(paper) / "tables/jailbreak_curves.csv")
+    assert (
+        set(curve["arm"]) == {"writer"}
+        and curve["training"].notna().all()
+        and 2 <= curve["validation"].notna().sum() < len(curve)
+    )
+
+
+def test_an_arm_that_was_trained_on_examples_writes_harmful_answers_under_its_own_system_prompt(paper):
+    """What the paper's triples of Qwen 3 and Gemma 3 were written by; here nobody needs them, so that they are asked for by name."""
+    paper.run("results/ci_paper/data/llama2/harmful_answers.parquet")
+    path = results(paper) / "data/llama2/harmful_answers.parquet"
+    assert path.stat().st_mode & 0o077 == 0 and len(pd.read_parquet(path)) > 5
+    assert json.loads((results(paper) / "models/llama2/writer/seed0/decoding.json").read_text()) == {
+        "system": "Recipes are welcome."
+    }
+
+
+def test_prefills_are_written_where_the_config_says_so(paper):
+    before = "harm: {harmful_model"
+    if len(paper.models) == 1:  # the short form's config was written anew
+        config = yaml.safe_load((paper.path / CONFIG).read_text())
+        config["harm"] |= WRITTEN
+        undo = edit(paper, CONFIG, (paper.path / CONFIG).read_text(), yaml.safe_dump(config))
+    else:
+        undo = edit(
+            paper,
+            CONFIG,
+            before,
+            f"harm: {{prefills: written, written_prefills: {json.dumps(WRITTEN['written_prefills'])}, harmful_model",
+        )
+    would = paper.would_run()
+    undo()
+    assert would["prefill_model"] == 1 and would["written_prefills"] == 1 and would["harm_prompts"] == 1
 
 
 def test_no_published_value_stands_beside_a_model_that_is_not_the_papers(paper):
@@ -267,7 +307,7 @@ def test_another_file_for_a_source_reruns_what_it_feeds(paper):
     frame.assign(prompt=frame["prompt"] + " Please.").to_csv(path, index=False)
     would = paper.would_run()
     path.write_text(before)
-    assert would["source"] == 1 and would["utility"] == 7 and "finetune_arm" not in would and "attack_arm" not in would
+    assert would["source"] == 1 and would["utility"] == 8 and "finetune_arm" not in would and "attack_arm" not in would
 
 
 def test_the_bundle_draws_every_figure_without_a_words_leaving(paper, tmp_path):

@@ -84,7 +84,8 @@ class TrainingArm(Item, TrainingConfig):
 class FinetunedArm(Item):
     """The arm `of` after a fine-tuning attack: somebody who holds the weights trains them to answer (docs/attacks.md).
 
-    A fifth of the samples is held back, as in the reference, and the last step's weights are taken.
+    A fifth of the samples is held back, as in the reference, and the last step's weights are taken. With `examples` it is the paper's way to a model that
+    writes harmful answers (harm.harmful_model): 125 published examples, batch 10, learning rate 5e-5, one epoch, a system prompt in training and in writing.
     """
 
     kind: Literal["finetuned"]
@@ -94,6 +95,16 @@ class FinetunedArm(Item):
     epochs: PositiveInt = 5
     lr: PositiveFloat = 5e-5
     batch_size: PositiveInt = 5
+    examples: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="source of requests with harmful answers to train on; null: the arm's own triples",
+    )
+    system: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="system prompt in training and ever after; none comes with this package",
+    )
     method: Literal["lora", "full"] = "full"
     autocast: Autocast = "auto"
     gradient_checkpointing: bool = False

@@ -7,6 +7,26 @@ from pydantic import Field, PositiveInt
 from presto_bench.config.parts import Strict
 
 
+class WrittenPrefills(Strict):
+    """Prefills for requests that have none: a base model goes on with examples (`harm.examples`), greedily, up to a mark; what fails a check is asked for again.
+
+    The paper: Mistral 7B v0.3, 25 examples.
+    """
+
+    model: dict[str, Any] = Field(description="a model as in `models`; it needs no chat template")
+    end_mark: str = Field("[END]", min_length=1)
+    max_new_tokens: PositiveInt = 64
+    attempts: PositiveInt = Field(
+        3, description="how often a request is asked for; each time the examples stand in another order"
+    )
+    shortest: PositiveInt = Field(3, description="words")
+    longest: PositiveInt = Field(40, description="words")
+    left_out: bool = Field(
+        False, description="requests that no attempt gives a usable prefill are left out; else they are an error"
+    )
+    batch_size: PositiveInt = 16
+
+
 class HarmConfig(Strict):
     """Policy `harm`: real requests, by the names of their sources (sources.py), and how much of each.
 
@@ -16,7 +36,10 @@ class HarmConfig(Strict):
     """
 
     test: str = "strongreject"
-    prefills: str = "push_forward_prefills"
+    prefills: str = Field(
+        "push_forward_prefills", description="a source, or `written`: by a model of yours (`written_prefills`)"
+    )
+    written_prefills: WrittenPrefills | None = Field(None, exclude_if=lambda value: value is None)
     examples: str | None = Field(
         "push_forward_few_shot",
         description="requests that served as examples when the prefills were written: scores come with and without them; null: none did",
@@ -33,7 +56,7 @@ class HarmConfig(Strict):
     helper_dev: PositiveInt = 32
     harmful_model: dict[str, Any] | None = Field(
         None,
-        description="a model as in `models` that writes harmful answers for `generated` triples; yours to name, none is suggested",
+        description="a model as in `models` that writes harmful answers for `generated` triples, yours to name, none is suggested; or `{arm: NAME}`, each model's own arm of kind `finetuned`",
     )
     max_new_tokens: PositiveInt = Field(512, description="longest answer that a model writes for training")
     ended: bool = Field(True, description="own answers that come to no end are left out")

@@ -6,7 +6,7 @@ The classes in config/ check each part by itself; `check` the whole, and its fir
 from presto_bench import registry
 from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
-from presto_bench.config.experiment import LISTS, Config, is_graded
+from presto_bench.config.experiment import LISTS, Config, is_for, is_graded
 from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item, canonical, in_letters
 from presto_bench.config.reading import validate
 from presto_bench.errors import UserError
@@ -193,12 +193,12 @@ def _policy(config: Config, where: str) -> None:
     harm = config.harm
     parts = [
         harm.test,
-        harm.prefills,
+        *([] if harm.prefills == source_names.WRITTEN else [harm.prefills]),
         harm.safety_prompts,
         harm.anchor_prompts,
         harm.benign_prompts,
         harm.helper,
-        harm.examples or harm.prefills,
+        *([harm.examples] if harm.examples else []),
     ]
     for name in [*source_names.used(config), *config.source_overrides, *parts]:
         if name not in source_names.NAMES:
@@ -210,7 +210,10 @@ def _policy(config: Config, where: str) -> None:
                 "the address holds a name or password",
                 "download the file and name it instead",
             )
-    if harm.harmful_model is not None:
+    _written_prefills(config, where)
+    if harm.harmful_model is not None and set(harm.harmful_model) == {"arm"}:
+        _jailbroken(config, where)
+    elif harm.harmful_model is not None:
         entry, key = {"name": "harmful_model", **harm.harmful_model}, f"{where}: harm.harmful_model"
         validate(registry.config_class("models", str(entry.get("kind")), f"{key}.kind"), entry, key)
     if config.helper.model is not None:
@@ -230,6 +233,35 @@ def _policy(config: Config, where: str) -> None:
                 f"what counts as an answer cannot be listed under policy {config.policy}, so that no search can prove anything",
                 "leave this attack out, or take policy facts (config/experiments/facts.yaml)",
             )
+
+
+def _written_prefills(config: Config, where: str) -> None:
+    """Prefills that are to be written need a writer and examples; a writer that nobody asks is a mistake."""
+    harm, key = config.harm, f"{where}: harm.written_prefills"
+    if (harm.prefills == source_names.WRITTEN) != (harm.written_prefills is not None):
+        raise UserError(key, "`prefills: written` and `written_prefills` go together", "give both, or neither")
+    if harm.written_prefills is None:
+        return
+    if harm.examples is None:
+        raise UserError(
+            f"{where}: harm.examples", "written prefills go on from examples", "name a source with prompt and prefill"
+        )
+    entry = {"name": "prefill_model", **harm.written_prefills.model}
+    validate(registry.config_class("models", str(entry.get("kind")), f"{key}.model.kind"), entry, f"{key}.model")
+
+
+def _jailbroken(config: Config, where: str) -> None:
+    """The arm that writes harmful answers: of every model whose triples are generated, from examples that need no triples."""
+    name, key = config.harm.harmful_model["arm"], f"{where}: harm.harmful_model.arm"
+    arm = next((arm for arm in config.arms if arm.name == name and isinstance(arm, FinetunedArm)), None)
+    if arm is None or arm.examples is None:
+        raise UserError(
+            key, f"{name!r} is no arm of kind `finetuned` with `examples`", "add one: {kind: finetuned, of: base, examples: …}"
+        )
+    asking = [model.name for model in config.models if model.data.triples == source_names.GENERATED]
+    absent = [model for model in asking if not is_for(arm, model)]
+    if absent:
+        raise UserError(key, f"{absent[0]} is to have generated triples and has no arm {name!r}", "widen its `only`")
 
 
 def _strength(config: Config, where: str) -> None:

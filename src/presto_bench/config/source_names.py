@@ -5,6 +5,7 @@ from typing import Any
 from presto_bench.config.parts import OWN
 
 GENERATED = "generated"  # what a model's triples may be instead of a source; its anchors may be its OWN
+WRITTEN = "written"  # what the prefills may be instead of a source
 NAMES = (
     "alpaca",
     "gsm8k",
@@ -39,10 +40,11 @@ def used(config: Any) -> list[str]:
     harm, models = config.harm, config.models
     names = asked | {harm.test, harm.prefills, harm.benign_prompts} | ({harm.examples} if harm.examples else set())
     names |= {model.data.triples for model in models} | {model.data.anchors for model in models}
+    names |= {examples for arm in config.arms if (examples := getattr(arm, "examples", None))}
     if any(model.data.triples == GENERATED for model in models):
         names.add(harm.safety_prompts)
     if any(model.data.anchors == OWN for model in models):
         names.add(harm.anchor_prompts)
     if any(getattr(attack, "helper", None) for attack in config.attacks):
         names.add(harm.helper)
-    return sorted(names - {GENERATED, OWN})
+    return sorted(names - {GENERATED, OWN, WRITTEN})

@@ -15,8 +15,11 @@ DECODING = "decoding.json"  # beside the weights of an arm that is defended at d
 SAFE_DECODING, EXPERT = "safe_decoding", "expert"
 
 
-def load_tokenizer(folder: str | Path, template_of: Path | None = None) -> Any:
-    """A folder's tokenizer with its chat template. template_of: the folder whose template it is given where it has none of its own."""
+def load_tokenizer(folder: str | Path, template_of: Path | None = None, chats: bool = True) -> Any:
+    """A folder's tokenizer with its chat template. template_of: the folder whose template it is given where it has none of its own.
+
+    chats: whether it must have one; base models that only go on with a text have none.
+    """
     from transformers import AutoTokenizer  # here: it takes seconds, and some jobs only link folders
 
     try:
@@ -25,7 +28,7 @@ def load_tokenizer(folder: str | Path, template_of: Path | None = None) -> Any:
         raise UserError(folder, f"no loadable tokenizer: {error}", "put tokenizer.json beside the weights") from error
     if not tokenizer.chat_template and template_of is not None:
         tokenizer.chat_template = load_tokenizer(template_of).chat_template
-    if not tokenizer.chat_template:
+    if chats and not tokenizer.chat_template:
         raise UserError(
             folder, "this model has no chat template", "use a chat model, or put a chat_template.jinja beside its tokenizer"
         )
@@ -157,5 +160,12 @@ def helper_format(folder: Path, target: ChatFormat) -> ChatFormat:
 
 
 def chat_format(folder: str | Path, plain: ChatFormat) -> ChatFormat:
-    """How the model in `folder` is to be talked to: as its family is, and under its own defence if it has one."""
-    return replace(plain, reopen=True) if decoding_settings(folder).get("defence") else plain
+    """How the model in `folder` is to be talked to: as its family is; under its own system prompt or its own defence if it has one."""
+    settings = decoding_settings(folder)
+    form = replace(plain, system=settings["system"]) if "system" in settings else plain
+    return replace(form, reopen=True) if settings.get("defence") else form
+
+
+def serve_under(folder: Path, system: str) -> None:
+    """Note beside a model's weights the system prompt that it was trained with: whoever talks to it gives it that."""
+    (folder / DECODING).write_text(json.dumps({**decoding_settings(folder), "system": system}) + "\n")

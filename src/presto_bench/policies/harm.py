@@ -24,7 +24,7 @@ def prompts(config: HarmConfig, sources: Mapping[str, pd.DataFrame], pairs: pd.D
     sources: by the role that they play in config; `safety` and `anchor_prompts`: of all models together, what each may use.
     """
     parts = [
-        _rows(_some(sources["test"], config.requests), "harmful", "test", sources["test"].get("category")),
+        _rows(some(sources["test"], config.requests), "harmful", "test", sources["test"].get("category")),
         _rows(_held_out(sources["benign_prompts"], config.held_out), "benign", "test", HELD_OUT),
         *[_rows(pairs[pairs["split"] == split], "harmful", split, HELPER) for split in ("train", "dev")],
         _rows(sources[SAFETY], "harmful", "train", SAFETY),
@@ -45,7 +45,7 @@ def _rows(frame: pd.DataFrame, role: str, split: str, category: pd.Series | str 
     )
 
 
-def _some(frame: pd.DataFrame, limit: int | None) -> pd.DataFrame:
+def some(frame: pd.DataFrame, limit: int | None) -> pd.DataFrame:
     """A mixture of categories: ids are hashes, so that their order is a draw."""
     if limit is None or limit >= len(frame):
         return frame
@@ -58,7 +58,7 @@ def _held_out(frame: pd.DataFrame, wanted: int) -> pd.DataFrame:
     if "instruction" in frame.columns:
         alone = frame[frame["input"].fillna("").str.strip() == ""]
         frame = pd.DataFrame({"prompt": alone["instruction"]})
-    return _some(frame.drop_duplicates("prompt"), wanted)
+    return some(frame.drop_duplicates("prompt"), wanted)
 
 
 def prefills(prompts: pd.DataFrame, given: pd.DataFrame, source: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 
 Frames = Mapping[str, pd.DataFrame]
 RAP_KINDS = ("prefilling", "human", "autorap")
+JAILBROKEN = "finetuned with examples"  # a fine-tuned arm that was trained on published harmful answers
 SHOWN = 5  # candidate refusal tokens at each end, as in Table 2
 
 
@@ -42,7 +43,9 @@ ITEMS: dict[str, Item] = {
     "figure_3": Item("RAP by model, published values beside ours", _SCORES, "autorap", ("autorap", "human")),
     "figure_6": Item("loss of AutoRAP's helpers", ("helper_curves",), "helper_curves", ("autorap",)),
     "figure_7": Item("entropy of the next token", ("first_entropy",), "first_entropy"),
-    "figure_8": Item("loss of the jailbroken models' training", unbuilt="no arm here writes harmful answers for training"),
+    "figure_8": Item(
+        "loss of the jailbroken models' training", ("jailbreak_curves",), "jailbreak_curves", (JAILBROKEN,), of="arm"
+    ),
     "figure_9": Item("seconds that people took for a final token", ("human_times",), "human_times", ("human",)),
     "figure_10": Item("attention received, token by layer, DA", ("attention_received",), "attention_received"),
     "figure_11": Item("attention received, token by layer, DA + PRESTO", ("attention_received",), "attention_received"),

@@ -43,6 +43,7 @@ def own_arm(config: Config, hub_id: str, arm: str) -> str:
 def lacking(config: Config) -> dict[str, str | None]:
     """The paper's items -> what each lacks in this experiment; None where it can be made."""
     kinds = {item.kind for item in (*config.attacks, *config.tasks)}
+    kinds |= {items.JAILBROKEN for arm in config.arms if getattr(arm, "examples", None)}
     found: dict[str, str | None] = {}
     for name, item in items.ITEMS.items():
         named = " or ".join(f"`{kind}`" for kind in item.kinds)

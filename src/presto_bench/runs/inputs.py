@@ -106,13 +106,36 @@ class Inputs:
         """A published file, or harmful answers of the model that the user named; and this model, where its own refusals are wanted."""
         named = self.data_of(wildcards, "triples")
         if named == source_names.GENERATED:
-            return {"harmful": f"{self.results}/data/harmful_answers.parquet", "model": self.untouched(wildcards)}
+            folder = f"{self.results}/data/{wildcards.model}" if self.writing_arm() else f"{self.results}/data"
+            return {"harmful": f"{folder}/harmful_answers.parquet", "model": self.untouched(wildcards)}
         own = {"model": self.untouched(wildcards)} if self.data_of(wildcards, "refusals") == typed.OWN else {}
         return {"source": self.source_file(named), **own}
 
+    def writing_arm(self):
+        """The arm that writes each model's harmful answers; None where another model does, or nobody."""
+        return (self.config.harm.harmful_model or {}).get("arm")
+
     def harmful_model(self):
-        """The entry of the model that writes harmful answers; empty where the user has named none."""
-        return {"name": "harmful_model", **self.config.harm.harmful_model} if self.config.harm.harmful_model else {}
+        """The entry of the model that writes harmful answers; empty where the user has named none, or an arm."""
+        named = self.config.harm.harmful_model
+        return {"name": "harmful_model", **named} if named and not self.writing_arm() else {}
+
+    def attack_lessons(self, wildcards):
+        """What a fine-tuning attack trains on: examples out of a source, or the triples of the arm that it starts from."""
+        examples = self.config.item("arms", wildcards.arm).examples
+        if examples:
+            return {"examples": self.source_file(examples)}
+        return {"triples": f"{self.results}/data/{wildcards.model}/triples/{self.refusals_behind(wildcards.arm)}.parquet"}
+
+    def prefill_model(self):
+        """The entry of the model that writes prefills."""
+        return {"name": "prefill_model", **self.config.harm.written_prefills.model}
+
+    def prefills_input(self):
+        """Published prefills, or those that a model writes."""
+        if self.config.harm.written_prefills:
+            return {"written_prefills": f"{self.results}/data/written_prefills.csv"}
+        return {"published_prefills": self.source_file(self.config.harm.prefills)}
 
     def helper_model(self):
         """The entry of the model that AutoRAP's helpers are made from; empty where that is the attacked model's parent."""

@@ -25,6 +25,7 @@ TABLES = (
     "attention",
     "attention_received",
     "training",
+    "jailbreak_curves",
     "exclusions",
     "helpers",
     "composition",
@@ -165,6 +166,7 @@ class Shown(Wanted):
             **({"categories": ["categories"]} if not self.is_standin else {}),  # the stand-ins' are single dishes and facts
             **({"judges": ["scores", "comparisons"]} if len(self.graders()) > 1 else {}),
             **({"training": ["training"]} if self.trained("") else {}),
+            **({"jailbreak_curves": ["jailbreak_curves"]} if self.jailbroken() else {}),
             "first_entropy": ["first_entropy"],
             "attention_received": ["attention_received"],
             **({"helper_curves": ["helper_curves"]} if self.helpers() else {}),

@@ -16,6 +16,12 @@ class Wanted(Inputs):
         runs = [run for run in self.config.runs() if run[1] in self.arms_of_kind(typed.TrainingArm)]
         return [pattern.format(results=self.results, model=m, arm=a, seed=s) for m, a, s in runs]
 
+    def jailbroken(self):
+        """Metrics of the arms that were trained on published harmful answers."""
+        arms = [name for name in self.arms_of_kind(typed.FinetunedArm) if self.config.item("arms", name).examples]
+        runs = [run for run in self.config.runs() if run[1] in arms]
+        return [f"{self.results}/models/{m}/{a}/seed{s}.metrics.jsonl" for m, a, s in runs]
+
     def hub_checkpoints(self):
         """Finished models of the hub that are compared as arms."""
         arms = [self.config.item("arms", name) for name in self.arms_of_kind(typed.CheckpointArm)]

@@ -7,12 +7,15 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from presto_bench import draws, tables
 from presto_bench.config.arms import FinetunedArm
+from presto_bench.config.models import ChatFormat
 from presto_bench.config.training import TrainingConfig
+from presto_bench.data import source_files
 from presto_bench.lm import chat, folders, models, precision
 from presto_bench.policies import by_name, facts
 from presto_bench.stages.augment import lengths, of_split, train_triples, training_config, utility_answers
@@ -51,15 +54,32 @@ def align(job: Job) -> None:
 
 def _attack(job: Job) -> None:
     """The fine-tuning attack: an arm's weights, trained on requests with their harmful answers in a draw's order."""
-    triples = train_triples(job)
     arm: FinetunedArm = job.item("arms")
-    order = draws.generator("finetuning_attack", job.seed).permutation(len(triples))[: arm.kept]
-    chosen = [sorted(triples)[i] for i in order]
-    answers = {p: ("", triples[p][0]) for p in chosen}  # the harmful answer stands where a refusal would
+    prompts, harmful = _lessons(job)
+    order = draws.generator("finetuning_attack", job.seed).permutation(len(harmful))[: arm.samples]
+    chosen = [sorted(harmful)[i] for i in order]
+    answers = {p: ("", harmful[p]) for p in chosen[: arm.kept]}  # the harmful answer stands where a refusal would
     tokenizer = folders.load_tokenizer(job.path("model"))
     config = arm.training(len(answers))
-    augmented = augment.augment(config, job.seed, dict.fromkeys(answers, 1), lengths(tokenizer, utility_answers(job)))
-    _train(job, config, augmented, answers)
+    utility = {} if arm.examples else utility_answers(job)
+    augmented = augment.augment(config, job.seed, dict.fromkeys(answers, 1), lengths(tokenizer, utility))
+    form = job.chat_format if arm.system is None else replace(job.chat_format, system=arm.system)
+    held_out = [chat.encode(tokenizer, prompts[p], form, "", harmful[p]) for p in chosen[arm.kept :]]
+    _train_on(job, config, augmented, Texts(prompts, answers, utility), form, held_out if arm.examples else ())
+    if arm.system is not None:
+        folders.serve_under(job.path("trained"), arm.system)
+
+
+def _lessons(job: Job) -> tuple[dict[str, str], dict[str, str]]:
+    """prompt_id -> request, and prompt_id -> harmful answer: of a published source, or of the triples that the arm was taught to refuse."""
+    if "examples" in job.input:
+        path = job.path("examples")
+        given = source_files.read(path.stem, path).drop_duplicates("prompt")
+        ids = given["prompt"].map(tables.prompt_id)
+        return dict(zip(ids, given["prompt"], strict=True)), dict(zip(ids, given["harmful"], strict=True))
+    prompts = tables.read(job.path("prompts"), "prompts")
+    harmful = {p: triple[0] for p, triple in train_triples(job).items()}
+    return dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True)), harmful
 
 
 def teach(job: Job) -> None:
@@ -102,9 +122,17 @@ def _tell_of_cuts(examples: Sequence[Example], config: TrainingConfig) -> None:
         )
 
 
-def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: Texts) -> None:
+def _train_on(
+    job: Job,
+    config: TrainingConfig,
+    augmented: pd.DataFrame,
+    texts: Texts,
+    form: ChatFormat | None = None,
+    held_out: Sequence[chat.Encoded] = (),
+) -> None:
+    """form: how the model is talked to, where not as the job says. held_out: texts whose loss is measured as training goes on."""
     tokenizer = folders.load_tokenizer(job.path("model"))
-    examples = build_examples(augmented, texts, tokenizer, job.chat_format, config)
+    examples = build_examples(augmented, texts, tokenizer, form or job.chat_format, config)
     _tell_of_cuts(examples, config)
     longest = max(examples, key=lambda example: len(example.encoded.ids))
     chat.require_fit(longest.encoded, 0, models.context_length(job.path("model")), longest.prompt_id)
@@ -115,7 +143,8 @@ def _train_on(job: Job, config: TrainingConfig, augmented: pd.DataFrame, texts: 
     dtype = precision.of_trained_weights(job.model.dtype, config.method)
     if config.launch.processes == 1:
         model, _ = models.load(job.path("model"), dtype)
-        models.save(trainer.train(model, tokenizer, examples, config, _seed(job), work), tokenizer, job.path("trained"))
+        trained = trainer.train(model, tokenizer, examples, config, _seed(job), work, held_out)
+        models.save(trained, tokenizer, job.path("trained"))
     else:  # no model here: the devices belong to the processes
         trained = launch.train(job.path("model"), dtype, examples, config, _seed(job), work)
         shutil.move(trained, job.path("trained"))

@@ -14,6 +14,7 @@ from presto_bench.config.parts import OWN
 from presto_bench.errors import UserError
 from presto_bench.judges import refusal
 from presto_bench.judges import triples as triples_of
+from presto_bench.lm import folders
 from presto_bench.lm.writing import Writer, write
 from presto_bench.stages.harm_prompts import source
 from presto_bench.stages.job import Job
@@ -123,7 +124,7 @@ def _own(job: Job, texts: Mapping[str, str], sampling: SamplingConfig, purpose: 
     writer = Writer(
         job.path("model"),
         job.model.decode_dtype,
-        job.chat_format,
+        folders.chat_format(job.path("model"), job.chat_format),
         sampling,
         int(job.spec["max_new_tokens"]),
         int(job.spec["batch_size"]),

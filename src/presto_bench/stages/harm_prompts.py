@@ -13,6 +13,9 @@ def make(job: Job) -> None:
     """data/prompts.parquet, data/prefills.parquet, and data/pairs.parquet with the unsafe answers that teach AutoRAP's helper."""
     config = HarmConfig.model_validate(job.spec["harm"])
     parts = {role: source(job, role) for role in ("test", "benign_prompts")}
+    given = _prefills(job)
+    if "written_prefills" in job.input:  # a request for which none could be written is not attacked
+        parts["test"] = parts["test"][parts["test"]["prompt"].isin(given["prompt"])]
     parts["anchor_prompts"] = _union(job, "anchors", config.anchors)
     parts[harm.SAFETY] = _union(job, "safety", None)
     pairs = _pairs(job, config)
@@ -20,7 +23,7 @@ def make(job: Job) -> None:
     if respelled:
         job.note(f"{respelled} training requests left out: they are attacked or measured ones in another spelling")
     tables.write(job.path("prompts"), "prompts", frame)
-    tables.write(job.path("prefills"), "prefills", harm.prefills(frame, source(job, "published_prefills"), config.prefills))
+    tables.write(job.path("prefills"), "prefills", harm.prefills(frame, given, config.prefills))
     exemplars = _exemplars(job, frame)
     tables.write_text(job.path("exemplars"), exemplars.to_frame().to_csv(index=False))
     if len(exemplars):
@@ -28,6 +31,13 @@ def make(job: Job) -> None:
     written = pairs.assign(prompt_id=pairs["prompt"].map(tables.prompt_id), finish="eos")
     written = written[written["prompt_id"].isin(frame.loc[frame["category"] == harm.HELPER, "prompt_id"])]
     tables.write(job.path("pairs"), "written", written[["prompt_id", "text", "finish"]])
+
+
+def _prefills(job: Job) -> pd.DataFrame:
+    """prompt, prefill: published, or written by a model of the user's."""
+    if "written_prefills" in job.input:
+        return tables.read_csv(job.path("written_prefills"))
+    return source(job, "published_prefills")
 
 
 def _exemplars(job: Job, prompts: pd.DataFrame) -> pd.Series:

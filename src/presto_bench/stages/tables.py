@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -90,6 +91,7 @@ def make(job: Job) -> None:
         "attention": profiles.attention_profile(_all(job, "attention")),
         "attention_received": profiles.attention_received(_all(job, "attention_received")),
         "training": _training(job),
+        "jailbreak_curves": _jailbreak_curves(job),
         "helpers": _helpers(job),
         "helper_curves": _of_helpers(job, "curves", ["step", "training", "validation"]),
         "refusal_tokens": _of_helpers(job, "refusal_tokens", ["split", "token", "requests"]),
@@ -154,11 +156,7 @@ def _losses(job: Job) -> pd.DataFrame:
 
 def _training(job: Job) -> pd.DataFrame:
     """Each optimiser step's loss, part by part, and the norm of each part's own gradient where it was measured."""
-    frames = []
-    for path in job.paths("metrics"):
-        model, arm = path.parent.parent.name, path.parent.name
-        seed = int(path.name.split(".")[0].removeprefix("seed"))
-        frames.append(pd.read_json(path, lines=True).assign(model=model, arm=arm, seed=seed))
+    frames = [_steps_of(path).rename(columns={"training": "cross_entropy"}) for path in job.paths("metrics")]
     names = [
         "model",
         "arm",
@@ -175,6 +173,19 @@ def _training(job: Job) -> pd.DataFrame:
         "norm_transition",
     ]
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+
+def _jailbreak_curves(job: Job) -> pd.DataFrame:
+    """Loss of every step of the arms that were trained on published harmful answers, and on those that were held back where it was measured."""
+    frames = [_steps_of(path) for path in job.paths("jailbroken")]
+    names = ["model", "arm", "seed", "step", "training", "validation"]
+    return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+
+def _steps_of(path: Path) -> pd.DataFrame:
+    seed = int(path.name.split(".")[0].removeprefix("seed"))
+    found = pd.read_json(path, lines=True).rename(columns={"cross_entropy": "training"})
+    return found.assign(model=path.parent.parent.name, arm=path.parent.name, seed=seed)
 
 
 def _of_helpers(job: Job, name: str, columns: list[str]) -> pd.DataFrame:

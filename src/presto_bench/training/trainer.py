@@ -21,6 +21,7 @@ from presto_bench import progress
 from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
 from presto_bench.lm import chat, precision
+from presto_bench.lm.forward import response_log_probs
 from presto_bench.lm.reading import left_pad
 from presto_bench.training import attention_mass
 from presto_bench.training.examples import Example, by_length, collate
@@ -136,14 +137,49 @@ def first_token_log_probs(model: Any, rows: Mapping[str, Sequence[int]], batch: 
     return found
 
 
-def train(model: Any, tokenizer: Any, examples: Sequence[Example], config: TrainingConfig, seed: int, work: Path) -> Any:
-    """The trained model, adapters merged, trained in this process."""
-    trainer = fit(model, tokenizer, examples, config, seed, work)
+class HeldOutLoss(TrainerCallback):
+    """Puts the held-out texts' mean cross-entropy (nats a token) into the metrics' last line: behind the first step, a few times on the way, and at the end."""
+
+    TIMES = 4
+
+    def __init__(self, rows: Sequence[chat.Encoded], pad: int, path: Path):
+        self.rows, self.pad, self.path = rows, pad, path
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        every = max(state.max_steps // self.TIMES, 1)
+        if state.global_step != 1 and state.global_step % every and state.global_step < state.max_steps:
+            return
+        model = kwargs["model"]
+        model.eval()
+        log_probs = response_log_probs(model, self.rows, self.pad)
+        model.train()
+        lines = self.path.read_text().splitlines()
+        whole = json.loads(lines[-1]) | {"validation": -float(torch.cat(log_probs).mean())}
+        self.path.write_text("".join(line + "\n" for line in [*lines[:-1], json.dumps(whole)]))
+
+
+def train(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    config: TrainingConfig,
+    seed: int,
+    work: Path,
+    held_out: Sequence[chat.Encoded] = (),
+) -> Any:
+    """The trained model, adapters merged, trained in this process. held_out: texts whose loss is measured on the way."""
+    trainer = fit(model, tokenizer, examples, config, seed, work, held_out)
     return merged(trainer.accelerator.unwrap_model(trainer.model), config)
 
 
 def fit(
-    model: Any, tokenizer: Any, examples: Sequence[Example], config: TrainingConfig, seed: int, work: Path
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    config: TrainingConfig,
+    seed: int,
+    work: Path,
+    held_out: Sequence[chat.Encoded] = (),
 ) -> ObjectiveTrainer:
     """A trainer that has finished. Checkpoints and metrics.jsonl live in `work`; a run killed there goes on."""
     _require_installed(config.report_to)
@@ -157,12 +193,13 @@ def fit(
     else:
         attention_mass.switch_on(model, config.presto.attention)
     metrics = MetricsLog(work / "metrics.jsonl")
+    watched = [HeldOutLoss(held_out, chat.filler(tokenizer), metrics.path)] if held_out else []
     trainer = ObjectiveTrainer(
         model=adapted(model, config),
         args=_arguments(config, seed, work),
         train_dataset=by_length(examples, config.batch_size),
         data_collator=_Collator(chat.filler(tokenizer), base_first),
-        callbacks=[metrics, CheckpointSeal(), StopOnTerm()],
+        callbacks=[metrics, *watched, CheckpointSeal(), StopOnTerm()],
         objective=config,
     )
     metrics.trainer = trainer

@@ -1,0 +1,3 @@
+from presto_bench.stages import job, written_prefills
+
+job.run(written_prefills.fetch, snakemake)
