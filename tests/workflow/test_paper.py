@@ -61,7 +61,7 @@ WRITTEN = {
     "written_prefills": {"model": {"kind": "local", "path": "downloads/ci-paper/tiny-llama2"}, "attempts": 1},
 }
 SAMPLED = {"autorap": 6, "autorap_k": 6, "gcg": 2, "embedding": 2}  # requests of the attacks that take a sample
-ARMS_OF_LLAMA2 = {*EVERYWHERE, "presto_only", "da_kl", "da_finetuned", "da_published", "writer"}
+LONG_FORM_ALONE = {"presto_only", "da_kl", "da_finetuned"}
 
 
 # Models of a million parameters: starting up is all that takes time, and two can start side by side.
@@ -82,16 +82,19 @@ SMALL = [
 
 
 class Paper(Project):
-    """models: of the config. In the short form (--short) the first alone."""
+    """models, and arms of the first one: of the config. In the short form (--short) there is one model, with fewer arms."""
 
     models: tuple[str, ...] = ()
+    arms: frozenset[str] | set[str] = frozenset()
 
     def keep(self, wanted):
         """Cuts the config down to these models, or to all if None."""
         path = self.path / CONFIG
         config = yaml.safe_load(path.read_text())
         config["models"] = [model for model in config["models"] if wanted is None or model["name"] in wanted]
+        config["arms"] = [arm for arm in config["arms"] if wanted is None or arm["name"] not in LONG_FORM_ALONE]
         self.models = tuple(model["name"] for model in config["models"])
+        self.arms = {arm["name"] for arm in config["arms"]}
         if wanted is not None:
             path.write_text(yaml.safe_dump(config))
 
@@ -121,13 +124,18 @@ def paper(root, tmp_path_factory, request):
 pytestmark = pytest.mark.paper
 
 
+def figures(project):
+    """Those that there are; methods are compared where there are more than the headline's."""
+    return FIGURES - ({"price"} if len(project.models) == 1 else set())
+
+
 def results(project):
     return project.path / "results/ci_paper"
 
 
 def test_every_figure_and_table_is_there(paper):
     drawn = {path.stem for path in (results(paper) / "figures").glob("*.pdf")}
-    assert drawn == FIGURES == {path.stem for path in (results(paper) / "figures").glob("*.png")}
+    assert drawn == figures(paper) == {path.stem for path in (results(paper) / "figures").glob("*.png")}
     for table in ("scores", "comparisons", "utility", "ranks", "failures", "categories", "composition_by_rank", "verdicts"):
         assert (results(paper) / f"tables/{table}.csv").stat().st_size > 0
     assert (results(paper) / "tables/macros.tex").read_text().count("\\newcommand") > 100
@@ -141,7 +149,7 @@ def test_every_arm_and_attack_is_measured_where_the_config_wants_it(paper):
             for name, attack in scores[model][arm].items():
                 asked = SAMPLED.get(name, paper_data.ATTACKED)
                 assert attack["rubric"]["n"] == asked and attack["rubric"]["missing"] == 0
-    assert set(scores["llama2"]) == ARMS_OF_LLAMA2
+    assert set(scores["llama2"]) == paper.arms
     assert {model for model in paper.models if "guided" in scores[model]["da"]} == {"llama2"}
 
 
@@ -167,7 +175,7 @@ def test_over_refusal_is_labelled_by_a_grader_or_told_by_keywords_with_their_err
 def test_mt_bench_rates_both_turns_through_the_same_endpoint(paper):
     """Where the grader is reached is no part of the result, and reaches the job all the same."""
     utility = pd.read_csv(results(paper) / "tables/utility.csv").set_index(["task", "arm"])
-    assert set(utility.loc["mt_bench"].index) == ARMS_OF_LLAMA2
+    assert set(utility.loc["mt_bench"].index) == paper.arms
     assert (utility.loc["mt_bench"]["n"] == 4).all() and (utility.loc["mt_bench"]["missing"] == 0).all()
     categories = pd.read_csv(results(paper) / "tables/utility_categories.csv")
     assert set(categories["category"]) == {"writing", "math"}
@@ -195,11 +203,7 @@ def test_every_item_of_the_paper_has_a_target_of_its_own_and_one_that_is_not_the
     said = paper.run("figure_9", "--dry-run", ok=False)
     assert "figure_9 (" in said and "this experiment has no attack of kind `human`" in said
     curve = pd.read_csv(results(paper) / "tables/jailbreak_curves.csv")
-    assert (
-        set(curve["arm"]) == {"writer"}
-        and curve["training"].notna().all()
-        and 2 <= curve["validation"].notna().sum() < len(curve)
-    )
+    assert set(curve["arm"]) == {"writer"} and curve["training"].notna().all() and curve["validation"].notna().sum() >= 2
 
 
 def test_an_arm_that_was_trained_on_examples_writes_harmful_answers_under_its_own_system_prompt(paper):
@@ -307,7 +311,12 @@ def test_another_file_for_a_source_reruns_what_it_feeds(paper):
     frame.assign(prompt=frame["prompt"] + " Please.").to_csv(path, index=False)
     would = paper.would_run()
     path.write_text(before)
-    assert would["source"] == 1 and would["utility"] == 8 and "finetune_arm" not in would and "attack_arm" not in would
+    assert (
+        would["source"] == 1
+        and would["utility"] == len(paper.arms)
+        and "finetune_arm" not in would
+        and "attack_arm" not in would
+    )
 
 
 def test_the_bundle_draws_every_figure_without_a_words_leaving(paper, tmp_path):
@@ -317,4 +326,6 @@ def test_the_bundle_draws_every_figure_without_a_words_leaving(paper, tmp_path):
     assert "downloads/ci-paper" not in manifest and "127.0.0.1" not in manifest  # nothing of this machine
     words = [sys.executable, "-m", "presto_bench.cli", "figures", str(results(paper) / "bundle.tar.gz"), "--out", str(tmp_path)]
     subprocess.run(words, check=True, env=paper.environment)
-    assert {path.stem for path in tmp_path.glob("*.pdf")} == FIGURES - {"categories"}  # four requests a category: too telling
+    assert {path.stem for path in tmp_path.glob("*.pdf")} == figures(paper) - {
+        "categories"
+    }  # four requests a category: too telling

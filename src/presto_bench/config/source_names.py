@@ -41,7 +41,7 @@ def used(config: Any) -> list[str]:
     names = asked | {harm.test, harm.prefills, harm.benign_prompts} | ({harm.examples} if harm.examples else set())
     names |= {model.data.triples for model in models} | {model.data.anchors for model in models}
     names |= {examples for arm in config.arms if (examples := getattr(arm, "examples", None))}
-    if any(model.data.triples == GENERATED for model in models):
+    if harm.harmful_model or any(model.data.triples == GENERATED for model in models):
         names.add(harm.safety_prompts)
     if any(model.data.anchors == OWN for model in models):
         names.add(harm.anchor_prompts)

@@ -31,7 +31,7 @@ def augment(
     Of each example's prompt_id, the tokens of the response that a prefill is cut from. A benign answer is cut only for
     the control that penalises attention to benign prefills; it is supervised whole all the same.
     """
-    if not harmful_tokens or not utility_tokens:
+    if not harmful_tokens or (not utility_tokens and config.safety_per_step < config.batch_size):
         raise UserError(
             "training data",
             f"{len(harmful_tokens)} safety and {len(utility_tokens)} utility examples are left",
