@@ -100,6 +100,7 @@ rule tables:
         candidates=EXPERIMENT.candidates(),
         metrics=EXPERIMENT.trained("{results}/models/{model}/{arm}/seed{seed}.metrics.jsonl"),
         jailbroken=EXPERIMENT.jailbroken(),
+        entropy=EXPERIMENT.source_entropies(),
         completions=EXPERIMENT.completions(),
         grades=EXPERIMENT.grades(JUDGES),
         ranks=EXPERIMENT.measured_ranks(),
@@ -209,7 +210,12 @@ rule fidelity:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec(**EXPERIMENT.known_to_the_paper(), judge=DEFAULT_JUDGE, headline=list(CONFIG.headline)),
+        spec=spec(
+            **EXPERIMENT.known_to_the_paper(),
+            entropies=CONFIG.harm.entropies,
+            judge=DEFAULT_JUDGE,
+            headline=list(CONFIG.headline),
+        ),
         code=code("fidelity"),
     script:
         "../workflow/scripts/fidelity.py"

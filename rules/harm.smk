@@ -134,6 +134,31 @@ if not EXPERIMENT.writing_arm():
             "../workflow/scripts/fetch_model.py"
 
 
+if CONFIG.harm.entropies:
+
+    rule source_entropy:
+        input:
+            model=EXPERIMENT.model_folder,
+            source=EXPERIMENT.source_file(CONFIG.harm.entropies),
+        output:
+            entropy=f"{RESULTS}/source_entropy/{{model}}/{{arm}}/seed{{seed}}.parquet",
+            manifest=f"{RESULTS}/source_entropy/{{model}}/{{arm}}/seed{{seed}}.manifest.json",
+        log:
+            f"{RESULTS}/logs/source_entropy/{{model}}/{{arm}}/seed{{seed}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/source_entropy/{{model}}/{{arm}}/seed{{seed}}.tsv"
+        conda:
+            "../envs/model.yaml"
+        threads: shared_by(2)
+        resources:
+            **MACHINE.of_model(),
+        params:
+            spec=lambda w: spec(models=SPECS.model_spec(w.model, "chat", "dtype")),
+            code=code("entropy"),
+        script:
+            "../workflow/scripts/source_entropy.py"
+
+
 rule harmful_answers:
     input:
         model=f"{RESULTS}/data/harmful_model",

@@ -80,6 +80,7 @@ def frames() -> dict[str, pd.DataFrame]:
         "push_forward_utility_prompts": pd.DataFrame({"[text]": benign[:ANCHORS]}),
         "push_forward_qwen3_triples": triples,
         "push_forward_gemma3_triples": triples,
+        "hex_phi": pd.DataFrame({"[user]": asked["prompt"][-6:], "[assistant]": recipes[-6:]}),
         "push_forward_red_team": pd.DataFrame(
             {"prompt": rest["prompt"][TRIPLES:], "response": recipes[ATTACKED + TRIPLES : ATTACKED + TRIPLES + PAIRS]}
         ),
@@ -103,6 +104,9 @@ def write_sources(folder: Path) -> None:
                 frame.to_csv(path, index=False)
             case "parquet":
                 frame.to_parquet(path, index=False)
+            case "jsonl" if "[user]" in frame:
+                turns = [[{"role": "user", "content": u}, {"role": "assistant", "content": a}] for u, a in frame.to_numpy()]
+                path.write_text("".join(json.dumps(pair) + "\n" for pair in turns))
             case "jsonl":
                 frame.to_json(path, orient="records", lines=True)
             case "json":

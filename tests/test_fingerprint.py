@@ -209,7 +209,7 @@ REACHES = {
     },
     "policies/harm.py": {"harm", "harm_prompts", "written_prefills"},
     "data/sources.py": {"bundle"},  # a rule has just the entry that it fetches in its spec
-    "data/source_files.py": {"harm", "harm_prompts", "source", "utility", "written_prefills", "finetune"},
+    "data/source_files.py": {"harm", "harm_prompts", "source", "utility", "written_prefills", "finetune", "entropy"},
     "config/references.py": set(),  # it only refuses
     "policies/by_name.py": REQUESTS
     | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},

@@ -217,7 +217,7 @@ def test_an_arm_that_was_trained_on_examples_writes_harmful_answers_under_its_ow
 
 
 def test_prefills_are_written_where_the_config_says_so(paper):
-    before = "harm: {harmful_model"
+    before = "harm: {entropies"
     if len(paper.models) == 1:  # the short form's config was written anew
         config = yaml.safe_load((paper.path / CONFIG).read_text())
         config["harm"] |= WRITTEN
@@ -227,7 +227,7 @@ def test_prefills_are_written_where_the_config_says_so(paper):
             paper,
             CONFIG,
             before,
-            f"harm: {{prefills: written, written_prefills: {json.dumps(WRITTEN['written_prefills'])}, harmful_model",
+            f"harm: {{prefills: written, written_prefills: {json.dumps(WRITTEN['written_prefills'])}, entropies",
         )
     would = paper.would_run()
     undo()
@@ -256,6 +256,14 @@ def test_helpers_are_made_from_their_own_model_and_read_by_its_template(paper):
     assert folders.helper_format(helper, chat.ChatFormat()) == chat.ChatFormat(thinking=False)
     curves = pd.read_csv(results(paper) / "tables/helper_curves.csv")
     assert set(curves["model"]) == set(paper.models) and curves["validation"].notna().any()
+
+
+def test_entropies_are_those_behind_the_named_sources_answers(paper):
+    found = pd.read_csv(results(paper) / "tables/first_entropy.csv").set_index(["model", "arm", "place"])
+    assert set(found.index.get_level_values("place")) == {"bare prompt", "behind a prefill"} and (found["n"] == 6).all()
+    measured = pd.read_parquet(results(paper) / "source_entropy/llama2/base/seed0.parquet")
+    behind = measured.loc[measured["place"] == "prefill", "nats"]
+    assert found.loc[("llama2", "base", "behind a prefill"), "entropy_median"] == pytest.approx(behind.median(), rel=1e-4)
 
 
 def test_the_base_is_the_model_as_it_came(paper):

@@ -48,6 +48,11 @@ class HarmConfig(Strict):
     anchor_prompts: str = "push_forward_utility_prompts"
     benign_prompts: str = "alpaca"
     helper: str = "pku_saferlhf"
+    entropies: Literal["hex_phi"] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="requests with harmful answers, behind whose beginnings the next token's entropy is measured (the paper's Figure 7); null: the attacked requests and their prefills",
+    )
     requests: PositiveInt | None = Field(None, description="at most so many forbidden requests; null takes all")
     triples: PositiveInt | None = Field(256, description="at most so many triples")
     anchors: PositiveInt | None = Field(20000, description="at most so many benign training requests")

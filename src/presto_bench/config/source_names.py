@@ -10,6 +10,7 @@ NAMES = (
     "alpaca",
     "gsm8k",
     "gsm8k_train",
+    "hex_phi",
     "llama2_anchors",
     "llama2_triples",
     "mt_bench",
@@ -41,6 +42,7 @@ def used(config: Any) -> list[str]:
     names = asked | {harm.test, harm.prefills, harm.benign_prompts} | ({harm.examples} if harm.examples else set())
     names |= {model.data.triples for model in models} | {model.data.anchors for model in models}
     names |= {examples for arm in config.arms if (examples := getattr(arm, "examples", None))}
+    names |= {harm.entropies} if harm.entropies else set()
     if harm.harmful_model or any(model.data.triples == GENERATED for model in models):
         names.add(harm.safety_prompts)
     if any(model.data.anchors == OWN for model in models):

@@ -15,6 +15,7 @@ from presto_bench.errors import UserError
 
 TIMEOUT = 60  # seconds without a byte
 TEXT = "[text]"
+TURNS = ("[user]", "[assistant]")  # columns of a file whose rows are conversations of two turns
 
 
 def entry(name: str) -> Any:
@@ -90,6 +91,12 @@ def _require_text(path: Path, column: pd.Series) -> None:
         raise UserError(path, f"row {row}: {column.name} is blank", "fill it in or delete the row")
 
 
+def _turns(row: Any) -> dict[str, str]:
+    """The two texts of a conversation: what the user asks and what is answered; other turns before them, such as a system prompt's, are left out."""
+    said = {f"[{turn['role']}]": turn["content"] for turn in row}
+    return {column: said.get(column, "") for column in TURNS}
+
+
 def _parse(source: Any, path: Path) -> pd.DataFrame:
     try:
         match path.suffix.lstrip(".") or source.ending:
@@ -98,9 +105,10 @@ def _parse(source: Any, path: Path) -> pd.DataFrame:
             case "parquet":
                 return pd.read_parquet(path)
             case "jsonl":
-                return pd.DataFrame([json.loads(line) for line in tables.json_lines(path.read_text(encoding="utf-8"))])
+                rows = [json.loads(line) for line in tables.json_lines(path.read_text(encoding="utf-8"))]
+                return pd.DataFrame(map(_turns, rows) if source.columns == TURNS else rows)
             case _:
                 found = json.loads(path.read_text(encoding="utf-8-sig"))
                 return pd.DataFrame({TEXT: found}) if source.columns == (TEXT,) else pd.DataFrame(found)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
+    except (ValueError, OSError, UnicodeDecodeError, TypeError, KeyError) as error:
         raise UserError(path, f"not readable as {source.ending}: {error}", "fetch it anew, or give a whole copy") from error

@@ -158,6 +158,16 @@ SOURCES: dict[str, Source] = {
         harmful=True,
         renamed={"response": "harmful"},
     ),
+    "hex_phi": Source(
+        "harmful HEx-PHI requests with harmful answers, of the predecessor: the paper's Figure 7",
+        f"{HUB}/{_PREDECESSOR}/resolve/main/data/safety_datasets/Harmful-HEx-PHI.jsonl",
+        "see the data set's page",
+        ("[user]", "[assistant]"),
+        None,
+        harmful=True,
+        gated=_PREDECESSOR_GATE,
+        renamed={"[user]": "prompt", "[assistant]": "harmful"},
+    ),
     "llama2_triples": Source(
         "256 triples of the predecessor (Qi et al.) for Llama 2",
         f"{HUB}/{_PREDECESSOR}/resolve/main/data/tasks/data_augmentation/llama2_safety_data_direct.jsonl",

@@ -15,7 +15,7 @@ SHOWN = 5  # candidate refusal tokens at each end, as in Table 2
 class Item:
     """what: what it shows. needs: the tables that it is made from. figure: the figure that it is, for figures.
 
-    kinds: of attacks or tasks (`of`), one of which an experiment must have. unbuilt: why there is none here at all.
+    kinds: of attacks, tasks or arms (`of`), one of which an experiment must have.
     """
 
     what: str
@@ -23,7 +23,6 @@ class Item:
     figure: str | None = None
     kinds: tuple[str, ...] = ()
     of: str = "attack"
-    unbuilt: str = ""
 
 
 _REFUSALS = ("helper_refusals",)

@@ -47,8 +47,8 @@ def lacking(config: Config) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for name, item in items.ITEMS.items():
         named = " or ".join(f"`{kind}`" for kind in item.kinds)
-        absent = f"this experiment has no {item.of} of kind {named}" if item.kinds and not kinds & set(item.kinds) else None
-        found[name] = f"not built: {item.unbuilt}" if item.unbuilt else absent
+        lacks = item.kinds and not kinds & set(item.kinds)
+        found[name] = f"this experiment has no {item.of} of kind {named}" if lacks else None
     return found
 
 

@@ -16,6 +16,12 @@ class Wanted(Inputs):
         runs = [run for run in self.config.runs() if run[1] in self.arms_of_kind(typed.TrainingArm)]
         return [pattern.format(results=self.results, model=m, arm=a, seed=s) for m, a, s in runs]
 
+    def source_entropies(self, ending="parquet"):
+        """The next token's entropy behind a source's harmful answers, of every run; nothing where no source is named."""
+        if not self.config.harm.entropies or self.is_standin:
+            return []
+        return self.per_run(f"{{results}}/source_entropy/{{model}}/{{arm}}/seed{{seed}}.{ending}")
+
     def jailbroken(self):
         """Metrics of the arms that were trained on published harmful answers."""
         arms = [name for name in self.arms_of_kind(typed.FinetunedArm) if self.config.item("arms", name).examples]
@@ -121,7 +127,7 @@ class Wanted(Inputs):
         paths += self.composition("manifest.json") + self.candidates("manifest.json")
         paths += [path.replace(".parquet", ".manifest.json") for path in self.utilities()] + self.caused("manifest.json")
         paths += [path.replace(".parquet", ".manifest.json") for path in self.triples()]
-        paths += self.attack_manifests()
+        paths += self.attack_manifests() + self.source_entropies("manifest.json")
         return paths + [
             f"{self.results}/grades/{j}/{a}/{m}/{arm}/seed{s}.manifest.json" for j, a, m, arm, s in self.graded(self.judges)
         ]

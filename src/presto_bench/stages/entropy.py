@@ -1,24 +1,30 @@
 """entropy/<model>/<arm>/seed<n>.parquet: how sharp an arm's next-token distribution is behind the prefills that it is to refuse behind, on dev requests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 import torch
 
-from presto_bench import tables
+from presto_bench import draws, tables
 from presto_bench.attacks.base import held_out_requests
+from presto_bench.data import source_files
 from presto_bench.lm import chat, finite, folders, models
 from presto_bench.lm.forward import logits_at
 from presto_bench.measures import ranks
 from presto_bench.stages.job import Job
 
 BATCH = 32
+LONGEST = 100  # tokens of a source's answer before the place that is looked at
 
 
 def make(job: Job) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
-    places = list(_places(job, tokenizer))
+    _write(job, model, tokenizer, list(_places(job, tokenizer)))
+
+
+def _write(job: Job, model: Any, tokenizer: Any, places: Sequence[tuple[str, str, chat.Encoded]]) -> None:
+    """The table `entropy` of (prompt_id, place, ids)."""
     records = []
     for start in range(0, len(places), BATCH):
         part = places[start : start + BATCH]
@@ -28,6 +34,21 @@ def make(job: Job) -> None:
         for (prompt_id, place, _), nats in zip(part, ranks.entropy(torch.cat(logits)).tolist(), strict=True):
             records.append((job.model.name, job.wildcards["arm"], job.seed, prompt_id, place, nats))
     tables.write(job.path("entropy"), "entropy", pd.DataFrame(records, columns=list(tables.TABLES["entropy"].columns)))
+
+
+def of_source(job: Job) -> None:
+    """source_entropy/…: the same behind the first tokens of a source's harmful answers, uniform in [1, LONGEST], and on the bare prompts (Figure 7 of the paper)."""
+    path = job.path("source")
+    model, tokenizer = models.load(job.path("model"), job.model.dtype)
+    form = folders.chat_format(job.path("model"), job.chat_format)
+    places = []
+    for row in source_files.read(path.stem, path).drop_duplicates("prompt").itertuples():
+        prompt_id = tables.prompt_id(row.prompt)
+        answer = chat.encode_text(tokenizer, row.harmful)
+        length = int(draws.generator("entropy_prefill", prompt_id).integers(1, min(len(answer), LONGEST) + 1))
+        places += [(prompt_id, "prompt", chat.encode(tokenizer, row.prompt, form))]
+        places += [(prompt_id, "prefill", chat.encode(tokenizer, row.prompt, form, answer[:length]))]
+    _write(job, model, tokenizer, places)
 
 
 def _places(job: Job, tokenizer: Any) -> Iterator[tuple[str, str, chat.Encoded]]:

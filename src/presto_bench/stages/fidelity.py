@@ -10,6 +10,11 @@ from presto_bench.analysis import fidelity, stats
 from presto_bench.report import published
 from presto_bench.stages.job import Job
 
+HEX_PHI = "hex_phi"
+OTHER_PREFILLS = (
+    "behind the first tokens of this experiment's prefills; published: HEx-PHI answers, cut anywhere in their first 100 tokens"
+)
+
 
 def make(job: Job) -> None:
     ours = pd.DataFrame(list(_ours(job)), columns=[*fidelity.KEYS, "own_arm", "name", "value", "low", "high", "n", "why"])
@@ -32,7 +37,7 @@ def _ours(job: Job) -> Iterator[dict[str, Any]]:
                     continue
                 why = "; ".join(part for part in (wanted["why"], job.spec["own_arms"][model].get(own_arm, "")) if part)
                 yield {**wanted, "model": hub_id, "arm": role, "own_arm": own_arm, **cell, "why": why}
-            yield from _entropies(frames["first_entropy"], model, hub_id, own_arm, role)
+            yield from _entropies(frames["first_entropy"], model, hub_id, own_arm, role, job.spec["entropies"])
         yield from _ratios(tables.read_csv(job.path("comparisons")), job, model, hub_id)
 
 
@@ -71,8 +76,10 @@ def _counted(tokens: pd.DataFrame, model: str, arm: str) -> dict[str, Any] | Non
     return {"value": float(len(own)), "low": None, "high": None, "n": None} if len(own) else None
 
 
-def _entropies(frame: pd.DataFrame, model: str, hub_id: str, own_arm: str, role: str) -> Iterator[dict[str, Any]]:
-    """Quartiles of the next token's entropy; behind our prefills, which are others than the paper's."""
+def _entropies(
+    frame: pd.DataFrame, model: str, hub_id: str, own_arm: str, role: str, source: str | None
+) -> Iterator[dict[str, Any]]:
+    """Quartiles of the next token's entropy. source: of the requests and prefills; without one they are our own, which are others than the paper's."""
     rows = frame[(frame["model"] == model) & (frame["arm"] == own_arm)]
     for row in rows.to_dict("records"):
         for measure in ("entropy_median", "entropy_third_quartile", "entropy_whisker"):
@@ -88,7 +95,7 @@ def _entropies(frame: pd.DataFrame, model: str, hub_id: str, own_arm: str, role:
                 "low": None,
                 "high": None,
                 "n": row["n"],
-                "why": "behind the first tokens of this experiment's prefills; published: HEx-PHI answers, cut anywhere in their first 100 tokens",
+                "why": "" if source == HEX_PHI else OTHER_PREFILLS,
             }
 
 

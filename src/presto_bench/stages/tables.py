@@ -81,7 +81,7 @@ def make(job: Job) -> None:
         "causal": causal.table(_all(job, "causal"), spec["bootstrap"]),
         "rank_curves": profiles.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
-        "first_entropy": profiles.first_entropy(first_tokens),
+        "first_entropy": profiles.first_entropy(_entropies(job, first_tokens)),
         "push_forward": profiles.push_forward(first_tokens, spec["bootstrap"]),
         "utility": utility.drop(columns="task_kind"),
         "over_refusal": over_refusal.table(
@@ -173,6 +173,14 @@ def _training(job: Job) -> pd.DataFrame:
         "norm_transition",
     ]
     return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+
+def _entropies(job: Job, first_tokens: pd.DataFrame) -> pd.DataFrame:
+    """Entropies on bare prompts and behind prefills: of the source that the config names for them, else of what is attacked."""
+    if not job.paths("entropy"):
+        return first_tokens
+    found = _all(job, "entropy").rename(columns={"nats": "entropy"})
+    return found.assign(place=found["place"].map({"prompt": "first", "prefill": "after_prefill"}))
 
 
 def _jailbreak_curves(job: Job) -> pd.DataFrame:

@@ -1,0 +1,3 @@
+from presto_bench.stages import entropy, job
+
+job.run(entropy.of_source, snakemake)
