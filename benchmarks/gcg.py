@@ -2,7 +2,7 @@
 
 OMP_NUM_THREADS=2 python benchmarks/gcg.py RUN > benchmarks/results/gcg_<machine>.jsonl
 
-RUN is the folder of a finished run of config/config.yaml, such as results/standin. One request against the base, 10 steps of 64 candidates in each form, alternating. One JSON object a line.
+RUN is the folder of a finished run of config/config.yaml, such as results/standin. One request against the base, 10 steps of 64 candidates in each form. One JSON object a line.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
     setting = Setting(model, tokenizer, chat.ChatFormat(), SamplingConfig(), chat.end_of_turn(tokenizer, model), 2048)
     config = Gcg(name="gcg", kind="gcg", steps=STEPS, candidates=CANDIDATES)
     times: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(2):
+    for _ in range(1):
         for shares in times:
             times[shares] += seconds_a_step(setting, request, config, shares)
     shared, apart = (statistics.median(times[shares]) for shares in (True, False))
