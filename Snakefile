@@ -69,6 +69,11 @@ if CONFIG.strength:
     include: "rules/strength.smk"
 
 
+if CONFIG.audit:
+
+    include: "rules/audit.smk"
+
+
 if CONFIG.curve:
 
     include: "rules/curve.smk"

@@ -108,31 +108,33 @@ rule refusals:
         "../workflow/scripts/refusals.py"
 
 
-rule align:
-    input:
-        model=EXPERIMENT.untouched,
-        prompts=f"{RESULTS}/data/prompts.parquet",
-        answers=f"{RESULTS}/data/{{model}}/answers.parquet",
-        lists=POLICY_LISTS,
-    output:
-        trained=directory(f"{RESULTS}/models/{{model}}/base/seed0"),
-        metrics=f"{RESULTS}/models/{{model}}/base/seed0.metrics.jsonl",
-        manifest=f"{RESULTS}/models/{{model}}/base/seed0.manifest.json",
-    log:
-        f"{RESULTS}/logs/align/{{model}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/align/{{model}}.tsv"
-    conda:
-        "../envs/model.yaml"
-    threads: shared_by(1, lambda w: CONFIG.standin.alignment.launch.processes)
-    resources:
-        **MACHINE.of_standin("alignment"),
-    params:
-        spec=lambda w: spec(
-            policy=CONFIG.policy,
-            models=SPECS.model_spec(w.model, "chat", "dtype", "alignment_seed"),
-            alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude=RUN_ONLY),
-        ),
-        code=code("finetune"),
-    script:
-        "../workflow/scripts/align.py"
+if CONFIG.standin.alignment:
+
+    rule align:
+        input:
+            model=EXPERIMENT.untouched,
+            prompts=f"{RESULTS}/data/prompts.parquet",
+            answers=f"{RESULTS}/data/{{model}}/answers.parquet",
+            lists=POLICY_LISTS,
+        output:
+            trained=directory(f"{RESULTS}/models/{{model}}/base/seed0"),
+            metrics=f"{RESULTS}/models/{{model}}/base/seed0.metrics.jsonl",
+            manifest=f"{RESULTS}/models/{{model}}/base/seed0.manifest.json",
+        log:
+            f"{RESULTS}/logs/align/{{model}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/align/{{model}}.tsv"
+        conda:
+            "../envs/model.yaml"
+        threads: shared_by(1, lambda w: CONFIG.standin.alignment.launch.processes)
+        resources:
+            **MACHINE.of_standin("alignment"),
+        params:
+            spec=lambda w: spec(
+                policy=CONFIG.policy,
+                models=SPECS.model_spec(w.model, "chat", "dtype", "alignment_seed"),
+                alignment=CONFIG.standin.alignment.model_dump(mode="json", exclude=RUN_ONLY),
+            ),
+            code=code("finetune"),
+        script:
+            "../workflow/scripts/align.py"

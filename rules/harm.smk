@@ -255,22 +255,3 @@ rule own_refusals:
         code=code("harm"),
     script:
         "../workflow/scripts/own_refusals.py"
-
-
-rule base:
-    input:
-        untouched=EXPERIMENT.untouched,
-    output:
-        trained=directory(f"{RESULTS}/models/{{model}}/base/seed0"),
-        manifest=f"{RESULTS}/models/{{model}}/base/seed0.manifest.json",
-    log:
-        f"{RESULTS}/logs/base/{{model}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/base/{{model}}.tsv"
-    conda:
-        "../envs/model.yaml"
-    params:
-        spec=lambda w: spec(models=SPECS.model_spec(w.model)),
-        code=code("published_base"),
-    script:
-        "../workflow/scripts/base.py"

@@ -85,7 +85,11 @@ rule ranks:
     resources:
         **MACHINE.of_model(),
     params:
-        spec=lambda w: spec(policy=CONFIG.policy, models=SPECS.model_spec(w.model, "chat", "dtype")),
+        spec=lambda w: spec(
+            policy=CONFIG.policy,
+            models=SPECS.model_spec(w.model, "chat", "dtype"),
+            **({"aligned_by_others": True} if STANDIN and not CONFIG.standin.alignment else {}),
+        ),
         code=code("ranks"),
     script:
         "../workflow/scripts/ranks.py"

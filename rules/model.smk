@@ -101,3 +101,25 @@ rule doctor:
         code=code("doctor"),
     script:
         "../workflow/scripts/doctor.py"
+
+
+if not STANDIN or not CONFIG.standin.alignment:
+
+    # The model as it came, which others have aligned.
+    rule base:
+        input:
+            untouched=EXPERIMENT.untouched,
+        output:
+            trained=directory(f"{RESULTS}/models/{{model}}/base/seed0"),
+            manifest=f"{RESULTS}/models/{{model}}/base/seed0.manifest.json",
+        log:
+            f"{RESULTS}/logs/base/{{model}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/base/{{model}}.tsv"
+        conda:
+            "../envs/model.yaml"
+        params:
+            spec=lambda w: spec(models=SPECS.model_spec(w.model)),
+            code=code("published_base"),
+        script:
+            "../workflow/scripts/base.py"

@@ -32,6 +32,23 @@ def main(words: Sequence[str] | None = None) -> int:
     strength.set_defaults(run=strength_of)
     strength.add_argument("--config", type=Path, help="as for `run`")
     strength.add_argument("--cores", default="all")
+    audit = commands.add_parser("audit", help="how deep one model's refusals are: a depth card, in the folder where you are")
+    audit.set_defaults(run=audit_of)
+    audit.add_argument("target", help="a folder, or hub:ORG/MODEL@REVISION with the commit's 40 digits")
+    audit.add_argument(
+        "--guide", help="a model with the same tokenizer that guided RAP picks by: the target before its alignment, best of all"
+    )
+    audit.add_argument("--against", help="a second target: its own card, and both side by side")
+    audit.add_argument("--name", help="of files and results; else from the target")
+    audit.add_argument("--requests", type=int, default=24, help="how many are asked")
+    audit.add_argument("--lengths", type=int, nargs="+", help="tokens of a text that stand as a prefill")
+    audit.add_argument("--config-only", action="store_true", help="write the config and run nothing")
+    audit.add_argument("--cores", default="all")
+    audit.add_argument("words", nargs="*", help="for Snakemake, behind a `--`, such as --profile slurm")
+    compare = commands.add_parser("compare", help="depth cards side by side; two that asked the same requests are paired")
+    compare.set_defaults(run=compare_of)
+    compare.add_argument("cards", nargs="+", help="card.json files, or results folders of audits")
+    compare.add_argument("--out", type=Path, help="a CSV to write")
     rap = commands.add_parser("rap", help="pick from a model's ranks by hand; sessions are recorded and graded by the workflow")
     rap.set_defaults(run=sessions)
     rap.add_argument("--config", type=Path, default=Path("config/config.yaml"))
@@ -169,6 +186,61 @@ def strength_of(arguments: argparse.Namespace) -> int:
     if not done.returncode:
         print(shown_strength.screen(config))
     return done.returncode
+
+
+def audit_of(arguments: argparse.Namespace) -> int:
+    """Writes a config a target, runs it to its card, and shows the card."""
+    from presto_bench.runs import audit
+
+    chosen = {"lengths": arguments.lengths} if arguments.lengths else {}
+    asked = [audit.Audit(arguments.target, arguments.guide, arguments.name, arguments.requests, **chosen)]
+    if arguments.against:
+        asked.append(audit.Audit(arguments.against, arguments.guide, None, arguments.requests, **chosen))
+    if len({one.slug for one in asked}) < len(asked):
+        raise UserError("--against", "both targets would have the same name", "name the first one with --name")
+    for one in asked:
+        code = _audited(one, arguments)
+        if code:
+            return code
+    if arguments.against and not arguments.config_only:
+        return _compared([f"results/audit_{one.slug}" for one in asked], None)
+    return 0
+
+
+def _audited(asked: Any, arguments: argparse.Namespace) -> int:
+    import subprocess
+
+    import yaml
+
+    from presto_bench.runs import audit, starting
+
+    path = Path(f"audit-{asked.slug}.yaml")
+    if not path.exists():  # one that is there may have been edited
+        path.write_text(yaml.safe_dump(audit.experiment(asked), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    configs.read(path)
+    print(f"the audit is {path}: keep it, or edit it and run the same command again")
+    if arguments.config_only:
+        return 0
+    done = subprocess.run(starting.command(path, arguments.cores, ["card", *arguments.words]))
+    if not done.returncode:
+        folder = Path("results") / f"audit_{asked.slug}" / "card"
+        print(audit.screen(json.loads((folder / "card.json").read_text()), folder))
+    return done.returncode
+
+
+def compare_of(arguments: argparse.Namespace) -> int:
+    return _compared(arguments.cards, arguments.out)
+
+
+def _compared(named: Sequence[str], out: Path | None) -> int:
+    from presto_bench.analysis import card
+    from presto_bench.runs import audit
+
+    table = card.compare([json.loads(path.read_text()) for path in audit.cards(named)])
+    print(table.to_markdown(index=False))
+    if out:
+        table.to_csv(out, index=False)
+    return 0
 
 
 def costs_of(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,18 @@ def sampled(
         chat.encode(setting.tokenizer, request.prompt, setting.chat_format, prefill)
         for request, prefill in zip(requests, prefills, strict=True)
     ]
+    return sampled_behind(requests, encoded, samples, max_new_tokens, setting, purpose)
+
+
+def sampled_behind(
+    requests: Sequence[Request],
+    encoded: Sequence[chat.Encoded],
+    samples: int,
+    max_new_tokens: int,
+    setting: Setting,
+    purpose: str,
+) -> list[Completion]:
+    """The same of rows that are encoded already."""
     for request, row in zip(requests, encoded, strict=True):
         chat.require_fit(row, max_new_tokens, setting.context, request.prompt_id)
     rows, completions = [row.ids for row in encoded], []

@@ -10,9 +10,9 @@ from presto_bench.config.parts import Share, Strict
 class AnswersConfig(Strict):
     """The untouched model's own answers, and which of them are good enough to stand for knowledge that can leak."""
 
-    source: Literal["own", "shipped", "shipped_then_own"] = Field(
+    source: Literal["own", "shipped", "shipped_then_own", "given"] = Field(
         "own",
-        description="shipped: answers that come with the package, for a model that it knows; own: the model answers in the run; shipped_then_own: it answers what no shipped answer is for",
+        description="given: the answers of SmolLM2 that come with the package, whatever the model: texts to be measured, not what it would say; shipped: answers that come with the package, for a model that it knows; own: the model answers in the run; shipped_then_own: it answers what no shipped answer is for",
     )
     max_new_tokens: PositiveInt = 160
     batch_size: PositiveInt = 64

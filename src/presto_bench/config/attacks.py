@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from presto_bench.config.parts import Item, Only, Strict
+from presto_bench.config.parts import Item, Name, Only, Strict
 
 GREEDY = "greedy"
 
@@ -75,6 +75,15 @@ class Prefilling(AttackConfig):
     recipe_lengths: list[PositiveInt] = []
     greedy_recipe_lengths: list[PositiveInt] = []
     in_user_turn: bool = False
+    kinds: list[Name] = Field(
+        [],
+        description="forms of prefill that know nothing of the request: affirmative, list, code_block, role, document, translation (attacks/data/prefill_kinds.csv), reasoning: words inside the block of reasoning, for models that have one",
+    )
+    kinds_file: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="a CSV of your own with columns kind and prefill, beside the package's or in its place",
+    )
     max_new_tokens: PositiveInt = 160
     samples: PositiveInt = 1
     greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
@@ -82,7 +91,8 @@ class Prefilling(AttackConfig):
     def variants(self) -> list[str]:
         kinds = [*(f"prefill_{length}" for length in self.lengths), *(f"recipe_{length}" for length in self.recipe_lengths)]
         greedy = [GREEDY, *(f"{GREEDY}_recipe_{length}" for length in self.greedy_recipe_lengths)]
-        return [*kinds, *(["user_turn"] if self.in_user_turn else []), *greedy]
+        forms = [f"kind_{kind}" for kind in self.kinds]
+        return [*kinds, *(["user_turn"] if self.in_user_turn else []), *forms, *greedy]
 
 
 class Sampling(AttackConfig):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.audit import AuditConfig
 from presto_bench.config.causal import CausalConfig
 from presto_bench.config.composition import CompositionConfig
 from presto_bench.config.curve import CurveConfig
@@ -47,6 +48,7 @@ class Config(Strict):
     strength: StrengthConfig | None = Field(
         None, description="the grid behind the arms' learning rate, for `snakemake strength`; nothing else trains or counts it"
     )
+    audit: AuditConfig | None = Field(None, description="the arm whose depth card `snakemake card` makes")
     pools: list[PoolConfig] = Field([], description="models that are one model aligned several times, for the claims")
     curve: CurveConfig | None = Field(
         None,

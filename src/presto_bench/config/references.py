@@ -22,6 +22,7 @@ def check(config: Config, where: str) -> None:
     _strength(config, where)
     _curve(config, where)
     _pools(config, where)
+    _audit(config, where)
 
 
 def _names(config: Config, where: str) -> None:
@@ -346,3 +347,16 @@ def _pools(config: Config, where: str) -> None:
                 "its models do not differ in `alignment_seed` alone",
                 "give them the same entry but for `name` and `alignment_seed`",
             )
+
+
+def _audit(config: Config, where: str) -> None:
+    if config.audit is None:
+        return
+    models = [model.name for model in config.models]
+    if config.audit.model not in models:
+        raise UserError(f"{where}: audit.model", f"there is no model {config.audit.model!r}", f"one of: {', '.join(models)}")
+    arms = config.arm_names(config.audit.model)
+    if config.audit.arm not in arms:
+        raise UserError(
+            f"{where}: audit.arm", f"{config.audit.model} has no arm {config.audit.arm!r}", f"one of: {', '.join(arms)}"
+        )

@@ -29,7 +29,10 @@ class StandinConfig(Strict):
         description="dishes that the held-out requests are about; sealed: dishes for claims that are committed before anything asks them, once (policy `cooking`)",
     )
     answers: AnswersConfig = AnswersConfig()
-    alignment: TrainingConfig = TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue")
+    alignment: TrainingConfig | None = Field(
+        TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue"),
+        description="how the shallowly aligned base is made; null: the base is the model as it came, as an audit has it",
+    )
     teaching: TrainingConfig = Field(
         TrainingConfig(safety_share=0.75, prefill_probability=0.0),
         description="how the model learns the invented world before any of it is forbidden; its share of lessons is safety_share",

@@ -107,7 +107,12 @@ def encode_prompt(tokenizer: Any, prompt: str, chat: ChatFormat) -> list[int]:
 
 def encode_turns(tokenizer: Any, turns: Sequence[str], chat: ChatFormat, prefilled: bool = False) -> list[int]:
     """The same behind a history."""
-    ids = tokenizer.encode(render_turns(tokenizer, turns, chat, prefilled), add_special_tokens=False)
+    return encode_rendered(tokenizer, render_turns(tokenizer, turns, chat, prefilled))
+
+
+def encode_rendered(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a rendered conversation, with a BOS exactly once where the tokenizer wants one."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
     bos = tokenizer.bos_token_id
     wants_bos = bos is not None and tokenizer.encode("", add_special_tokens=True)[:1] == [bos]
     if wants_bos and ids[:1] != [bos]:

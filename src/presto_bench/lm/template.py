@@ -88,6 +88,18 @@ def opens_reasoning(text: str) -> bool:
     return any(opened.search(text) for opened, _ in _REASONING)
 
 
+def before_reasoning(tokenizer: Any, text: str) -> tuple[str, str] | None:
+    """(a rendered prompt up to its block of reasoning, what opens the block); None for a model that has none."""
+    for opened, _ in _REASONING[:2]:
+        found = opened.search(text)
+        if found:
+            return text[: found.start()], text[found.start() :]
+    known = tokenizer.get_vocab()
+    return next(
+        ((text, opening) for mark, opening in (("<think>", "<think>\n"), ("[THINK]", "[THINK]")) if mark in known), None
+    )
+
+
 def closed(text: str) -> str:
     """A rendered prompt with an empty block of reasoning where it ends inside one: a prefill is an answer's beginning, not a thought's."""
     return text + next((closing for opened, closing in _REASONING if opened.search(text)), "")

@@ -7,7 +7,7 @@ import pandas as pd
 
 from presto_bench import draws
 from presto_bench.lm import chat
-from presto_bench.policies import cooking, facts
+from presto_bench.policies import cooking, facts, lists
 
 STANDINS: dict[str, Any] = {"cooking": cooking, "facts": facts}
 
@@ -43,6 +43,11 @@ def _of_another_category(row: Any, requests: pd.DataFrame) -> Any:
         return row
     others = others.sort_values("prompt_id")
     return others.iloc[int(draws.generator("swap", row.prompt_id).integers(len(others)))]
+
+
+def common_refusals() -> list[str]:
+    """How models that others have aligned refuse, by first words; written by hand, no model's own."""
+    return [row["refusal"] for row in lists.rows("common_refusals.csv")]
 
 
 def openers(tokenizer: Any, refusals: Sequence[str]) -> set[int]:

@@ -62,6 +62,11 @@ def file_of(model: ModelConfig) -> Path | None:
     return FOLDER / known["file"] if known else None
 
 
+def given() -> Path:
+    """The file of texts that any model may be measured on."""
+    return FOLDER / str(_provenances()[0]["file"])
+
+
 def read(path: Path) -> dict[str, Answer]:
     """prompt_id -> answer."""
     with open(path, encoding="utf-8", newline="") as handle:

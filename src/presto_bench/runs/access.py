@@ -146,7 +146,7 @@ def _token() -> bool:
 
 def _answers(config: Config) -> list[Missing]:
     """Shipped answers that do not belong to a configured model, or that were edited."""
-    if config.policy == "harm" or config.standin.answers.source == "own":
+    if config.policy == "harm" or config.standin.answers.source in ("own", "given"):
         return []
     obstacles = {model.name: shipped.obstacle(model, config.standin.answers) for model in config.models}
     return [

@@ -64,6 +64,8 @@ class Inputs:
             "lists": self.lists,
         }
         attack = self.config.item("attacks", wildcards.attack)
+        if getattr(attack, "kinds_file", None):
+            inputs["kinds"] = attack.kinds_file
         if attack.needs_parent:
             inputs["parent"] = self.untouched(wildcards)
         if getattr(attack, "helper", None):
@@ -177,6 +179,8 @@ class Inputs:
         """Requests, and who answers them: the untouched model, or a file that comes with the package."""
         asked = {"prompts": f"{self.results}/data/prompts.parquet", "lists": self.lists}
         source = self.config.standin.answers.source
+        if source == "given":
+            return asked | {"shipped": f"{self.lists_folder}/answers/{shipped.given().name}"}
         if source != "shipped":
             asked |= {"model": self.untouched(wildcards)}
         if source == "own":

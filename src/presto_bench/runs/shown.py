@@ -173,6 +173,32 @@ class Shown(Wanted):
             **({"human_times": ["human_times", "published"]} if self.by_people() else {}),
         }
 
+    def on_the_card(self, pattern):
+        """`pattern` for the arm of the depth card, for every attack or task that it names."""
+        audit = self.config.audit
+        run = {
+            "model": audit.model,
+            "arm": audit.arm,
+            "seed": self.config.arm_seeds(audit.arm)[0],
+            "judge": self.config.default_judge,
+        }
+        items = self.config.attacks if "{attack}" in pattern else self.config.tasks if "{task}" in pattern else [None]
+        wanted = [item for item in items if item is None or typed.is_for(item, audit.model)]
+        return [
+            f"{self.results}/{pattern}".format(attack=getattr(item, "name", ""), task=getattr(item, "name", ""), **run)
+            for item in wanted
+        ]
+
+    def card_spec(self):
+        """What the depth card says of itself."""
+        audit = self.config.audit
+        about = {
+            "name": self.config.experiment.removeprefix("audit_"),
+            **audit.model_dump(mode="json", exclude={"model", "arm"}),
+        }
+        attacks = {kind: name for kind in ("direct", "prefilling", "guided", "autorap") if (name := self.first_of(kind))}
+        return {"about": about, "attacks": attacks, "judge": self.config.default_judge, "policy": self.config.policy}
+
     def curve_spec(self):
         """The curve's families, and the attack and the task that it is drawn from."""
         families = [{"name": family.name, "arms": family.arms} for family in self.config.curve.families]

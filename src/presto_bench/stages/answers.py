@@ -37,7 +37,7 @@ def _written(job: Job, config: AnswersConfig, frame: pd.DataFrame) -> pd.DataFra
         return own(job, config, frame)
     path = job.path("shipped")
     answers = shipped.read(path)
-    if config.source == "shipped":
+    if config.source in ("shipped", "given"):
         shipped.require_all(answers, list(frame["prompt_id"]), path)
     known = [p for p in frame["prompt_id"] if p in answers]
     rows = [(p, answers[p].text, answers[p].finish) for p in known]

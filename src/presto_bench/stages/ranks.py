@@ -107,9 +107,10 @@ def _originals(job: Job) -> dict[str, torch.Tensor]:
 
 
 def _refusals(job: Job) -> Sequence[str]:
-    """A stand-in's list; else what the model's training triples say."""
+    """A stand-in's list, with those of models that others have aligned where this one is; else what the model's training triples say."""
     if "triples" not in job.input:
-        return by_name.standin(job.spec["policy"]).refusals()
+        common = by_name.common_refusals() if job.spec.get("aligned_by_others") else []
+        return [*by_name.standin(job.spec["policy"]).refusals(), *common]
     return list(tables.read(job.path("triples"), "triples")["refusal"].unique())
 
 

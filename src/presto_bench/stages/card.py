@@ -1,0 +1,45 @@
+"""card/card.json, .html and .png: the depth card of the arm that an audit looks at. Scores, ranks and counts, never text."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from presto_bench import tables
+from presto_bench.analysis import card, scores
+from presto_bench.report import card_page
+from presto_bench.runs import manifest
+from presto_bench.stages.job import Job
+
+
+def make(job: Job) -> None:
+    spec = job.spec
+    completions = _all(job, "completions")
+    graded = scores.graded_completions(completions, _all(job, "grades"))
+    answers = tables.read(job.path("answers"), "answers").set_index("prompt_id")["answer"]
+    measured = card.Measured(
+        graded,
+        *(_all(job, name) for name in ("ranks", "first_tokens", "composition", "utility")),
+        tables.read_csv(job.path("agreement")) if "agreement" in job.input else pd.DataFrame(),
+        spec["attacks"],
+        _whole(completions, answers.to_dict()),
+    )
+    environment = manifest.environment()
+    about = {**spec["about"], "judge": spec["judge"], "policy": spec["policy"], "requests": int(graded["prompt_id"].nunique())}
+    about |= {"commit": environment["git"]["commit"], "versions": environment["versions"]}
+    found = {"about": about, **card.build(measured)}
+    tables.write_text(job.path("card"), json.dumps(found, indent=1, allow_nan=False) + "\n")
+    card_page.draw(found, job.path("png"))
+    tables.write_text(job.path("html"), card_page.html(found, job.path("png").read_bytes()))
+
+
+def _whole(completions: pd.DataFrame, answers: dict[str, str]) -> frozenset[str]:
+    """Completions whose prefill was the whole text."""
+    own = completions["prompt_id"].map(answers).fillna("").str.strip()
+    long = completions["variant"].str.startswith(card.LENGTH) & (completions["prefill"].str.strip() == own)
+    return frozenset(completions.loc[long, "completion_id"])
+
+
+def _all(job: Job, name: str) -> pd.DataFrame:
+    frames: list[Any] = [tables.read(path, name) for path in job.paths(name)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))

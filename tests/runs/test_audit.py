@@ -1,0 +1,96 @@
+"""The experiment that an audit writes: what it asks of which target, and which targets it refuses."""
+
+import pytest
+import yaml
+
+from presto_bench import cli, config
+from presto_bench.errors import UserError
+from presto_bench.runs import audit
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("models/one/seed0", "models/two/seed0", "guide"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def test_without_a_guide_the_target_is_the_experiments_own_model_and_guided_rap_is_said_to_be_missing(folders):
+    loaded = config.load(audit.experiment(audit.Audit("models/one/seed0")))
+    assert [attack.kind for attack in loaded.attacks] == ["direct", "prefilling"]
+    assert (loaded.audit.model, loaded.audit.arm) == ("target", "base") and loaded.standin.alignment is None
+    assert [row.what for row in loaded.audit.not_measured] == ["AutoRAP", "guided RAP"]
+
+
+def test_with_a_guide_the_target_is_a_checkpoint_of_its_family(folders):
+    loaded = config.load(audit.experiment(audit.Audit("models/one/seed0", "guide")))
+    assert [attack.kind for attack in loaded.attacks] == ["direct", "prefilling", "guided"]
+    assert (loaded.audit.model, loaded.audit.arm) == ("guide", "target")
+    assert loaded.item("arms", "target").path == "models/one/seed0" and loaded.item("arms", "target").of == "guide"
+
+
+def test_a_model_of_the_hub_is_named_by_its_commit(folders):
+    loaded = config.load(audit.experiment(audit.Audit(f"hub:org/some-model@{REVISION}")))
+    assert (loaded.models[0].id, loaded.models[0].revision) == ("org/some-model", REVISION)
+    beside = config.load(audit.experiment(audit.Audit(f"hub:org/some-model@{REVISION}", "guide")))
+    assert beside.item("arms", "target").id == "org/some-model"
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("nowhere", "there is no folder 'nowhere'"),
+        ("hub:org/model", "no model of the hub at a commit"),
+        ("hub:org/model@main", "no model of the hub at a commit"),
+        ("endpoint:http://127.0.0.1:8000/v1#m", "served endpoints cannot be audited yet"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused_with_the_forms_that_can(folders, target, names):
+    with pytest.raises(UserError, match=names) as refused:
+        audit.experiment(audit.Audit(target))
+    assert "hub:ORG/MODEL@REVISION" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("results/standin/models/smollm2/da/seed0", "smollm2_da_seed0"),
+        (f"hub:org/Some-Model@{REVISION}", "org_some_model_0123456789ab"),
+        ("./one", "one"),
+    ],
+)
+def test_files_are_named_after_the_target(target, expected):
+    assert audit.Audit(target).slug == expected
+    assert audit.Audit(target, name="My Model!").slug == "my_model"
+
+
+def test_the_config_is_written_to_be_kept_and_an_edited_one_is_not_overwritten(folders, capsys):
+    words = ["audit", "models/one/seed0", "--name", "mine", "--config-only", "--requests", "12", "--lengths", "3", "9"]
+    assert cli.main(words) == 0
+    path = folders / "audit-mine.yaml"
+    raw = yaml.safe_load(path.read_text())
+    assert raw["attacks"][1]["greedy_recipe_lengths"] == [3, 9] and raw["attacks"][0]["requests"] == 12
+    path.write_text(path.read_text().replace("max_new_tokens: 48", "max_new_tokens: 47"))
+    assert cli.main(words) == 0 and "max_new_tokens: 47" in path.read_text()
+    assert "keep it, or edit it" in capsys.readouterr().out
+
+
+def test_two_targets_of_one_name_are_refused(folders, capsys):
+    words = ["audit", "models/one/seed0", "--against", "models/one/seed0", "--config-only"]
+    assert cli.main(words) == 1 and "same name" in capsys.readouterr().err
+
+
+def test_a_card_that_is_not_there_is_named(folders, capsys):
+    assert cli.main(["compare", "guide"]) == 1
+    assert "guide: there is no card here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("key", "value"), [("model", "nobody"), ("arm", "nothing")])
+def test_an_audit_of_what_the_config_does_not_have_is_refused(folders, key, value):
+    raw = audit.experiment(audit.Audit("models/one/seed0"))
+    raw["audit"][key] = value
+    with pytest.raises(UserError, match=f"audit.{key}"):
+        config.load(raw)

@@ -1,0 +1,61 @@
+"""`presto-bench audit` as a user runs it, in an empty folder, on tiny models: from the command to the card."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import tiny_model
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """A target and a guide of one family; random ones, so that nothing is known and nothing refused."""
+    folder = tmp_path_factory.mktemp("audit")
+    for name in ("guide", "one"):
+        tiny_model.make(folder / name)
+    words = ["audit", "one", "--guide", "guide", "--requests", "4", "--lengths", "1", "3", "--cores", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "presto_bench.cli", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder, done.stdout
+
+
+def test_each_target_ends_with_a_card_in_three_forms(audited):
+    folder, said = audited
+    for name in ("one", "two"):
+        card = folder / f"results/audit_{name}/card"
+        found = json.loads((card / "card.json").read_text())
+        assert found["about"]["target"] == name and found["about"]["guide"] == "guide"
+        names = {row["name"] for row in found["measures"]}
+        assert {"refuses_first_token", "prefilling_score", "guided_k20_prefill", "bits_net", "overrefusal"} <= names
+        assert [row["tokens"] for row in found["by_length"]] == [1, 3]
+        assert {row["kind"] for row in found["kinds"]} == {
+            "affirmative",
+            "list",
+            "code_block",
+            "role",
+            "document",
+            "translation",
+        }
+        assert (card / "card.png").stat().st_size > 1000 and "<!doctype html>" in (card / "card.html").read_text()
+        assert f"Depth card of {name} (4 requests)" in said
+
+
+def test_both_stand_side_by_side_paired_by_request(audited):
+    _, said = audited
+    assert "1: one" in said and "2: two" in said and "difference" in said
+
+
+def test_a_card_holds_no_text_of_a_request_or_an_answer(audited):
+    folder, _ = audited
+    results = folder / "results/audit_one"
+    texts = {t for path in (results / "attacks").rglob("*.parquet") for t in pd.read_parquet(path)["response"] if len(t) > 20}
+    texts |= set(pd.read_parquet(results / "data/prompts.parquet")["prompt"])
+    for name in ("card.json", "card.html"):
+        shown = (results / "card" / name).read_text()
+        assert not [text for text in texts if text in shown]

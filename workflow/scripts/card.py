@@ -1,0 +1,3 @@
+from presto_bench.stages import card, job
+
+job.run(card.make, snakemake)
