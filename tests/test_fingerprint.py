@@ -142,8 +142,10 @@ STANDIN = {
     "written_prefills",
 }
 REACHES = {
-    "analysis/depth.py": {"causal", "curve", "tables", "verdicts"},
-    "analysis/crossed.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts"},
+    "analysis/depth.py": {"causal", "curve", "tables", "verdicts", "card"},
+    "analysis/crossed.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts", "card"},
+    "analysis/card.py": {"card"},
+    "report/card_page.py": {"card"},
     "analysis/curve.py": {"curve"},
     "analysis/curve_names.py": {"curve"},
     "measures/update.py": {"update_norm"},
@@ -160,19 +162,19 @@ REACHES = {
     "lm/rollback.py": set(),
     "training/trainer.py": {"finetune"},
     "training/augment.py": {"augment", "finetune"},
-    "analysis/stats.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts"},
-    "analysis/scores.py": {"corrected", "curve", "strength", "tables", "verdicts"},
+    "analysis/stats.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts", "card"},
+    "analysis/scores.py": {"corrected", "curve", "strength", "tables", "verdicts", "card"},
     "analysis/checks.py": {"strength", "tables"},
     "analysis/strength.py": {"strength", "tables"},
     "analysis/matching.py": {"tables"},
-    "analysis/profiles.py": {"tables"},
+    "analysis/profiles.py": {"tables", "card"},
     "analysis/seeds.py": {"tables"},
     "analysis/fidelity.py": {"fidelity"},
     "report/items.py": {"paper_table"},
     "report/published.py": {"fidelity"},  # figures that lay it over ours get it with their own module
     "analysis/agreement.py": {"corrected", "tables"},
-    "analysis/coercion.py": {"curve", "tables", "verdicts"},
-    "report/figures/style.py": {"figure"},
+    "analysis/coercion.py": {"curve", "tables", "verdicts", "card"},
+    "report/figures/style.py": {"figure", "card"},
     "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
     "lm/decoding.py": {

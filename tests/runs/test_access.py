@@ -173,7 +173,8 @@ def test_the_plan_counts_the_causal_test_and_both_models_of_a_blended_arm(paper)
     found = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
     passes = 20 * ((1 + 3 * 4) + 2 * (1 + 6 * 4))
     assert found["causal_gpu_hours"] == pytest.approx(2 * 8.2e9 * passes * 200 / 1.2e14 / 3600)
-    paper["arms"].append({"name": "both", "kind": "safe_decoding", "of": "base", "expert": "da"})
+    both = {"name": "both", "kind": "safe_decoding", "of": "base", "expert": "da", "only": ["qwen3_8b"]}  # Llama 2 has GCG
+    paper["arms"].append(both)
     blended = plan.table(config.load(paper)).set_index("model").loc["qwen3_8b"]
     assert blended["attack_gpu_hours"] == pytest.approx(found["attack_gpu_hours"] * 5 / 3)
 

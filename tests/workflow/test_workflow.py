@@ -267,10 +267,10 @@ def test_a_results_folder_that_turns_read_only_stops_the_run_before_any_job_and_
 
 def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
     """Sessions come after training: an arm that nobody worked on is not attacked, and a recorded one is, to the same ids."""
-    import argparse
     import asyncio
 
     from presto_bench import config, tables
+    from presto_bench.attacks.human import people
     from presto_bench.attacks.human import tasks as rap_tasks
     from presto_bench.attacks.human.screen import RapScreen
 
@@ -281,9 +281,8 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
         assert "attack_arm" not in finished.would_run()
         loaded = config.read(finished.path / "tests/config/tiny.yaml")
         results = finished.path / "results/tiny"
-        folder = results / "models/tiny/da/seed0"
-        words = argparse.Namespace(arm="da", seed=0, person="ada", requests=1)
-        (task,) = rap_tasks.tasks(results, folder, loaded.models[0], loaded.attacks[0], words, "2026-01-01")
+        study = rap_tasks.Study("ada", "", people.Target("tiny", "da", 0), 1, "tiny/da")
+        (task,) = rap_tasks.tasks(results, loaded.models[0], loaded.attacks[0], study, "2026-01-01")
 
         async def work():
             async with RapScreen(task).run_test() as pilot:

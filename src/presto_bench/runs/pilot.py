@@ -40,10 +40,11 @@ def cut(raw: dict[str, Any], model: str) -> dict[str, Any]:
             "attacks": attacks,
             "judges": _judges(raw["judges"], {attack["name"] for attack in attacks}),
             "tasks": [_few(_whole(task)) for task in raw.get("tasks", []) if _is_for(task, model)],
-            "harm": {**raw.get("harm", {}), **HARM},
+            "harm": {**_harm(raw, names), **HARM},
             "standin": {**raw.get("standin", {}), **STANDIN, **_short_teaching(raw)},
             "helper": {**raw.get("helper", {}), "steps": STEPS, "epochs": None},
             "claims": None,
+            "pools": [],  # of several models, and a pilot has one
         }
         | ({"causal": {**raw["causal"], "seeds": None}} if raw.get("causal") else {})  # of the one seed that a pilot has
         | ({} if set(raw.get("headline", [])) <= set(names) else {"headline": [names[0], names[-1]]})
@@ -57,7 +58,7 @@ def _is_for(entry: dict[str, Any], model: str) -> bool:
 
 
 def _short(arm: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in arm.items() if key != "only"}
+    kept = {key: value for key, value in arm.items() if key not in ("only", "seeds")}
     return kept | ({"steps": STEPS} if "steps" in kept else {})
 
 
@@ -65,6 +66,13 @@ def _short_teaching(raw: dict[str, Any]) -> dict[str, Any]:
     """Policy `facts` has a training more."""
     taught = raw.get("standin", {}).get("teaching")
     return {"teaching": {**taught, "steps": STEPS}} if taught else {}
+
+
+def _harm(raw: dict[str, Any], arms: list[str]) -> dict[str, Any]:
+    """Without an arm that writes harmful answers, where the pilot's model has no such arm."""
+    harm = raw.get("harm", {})
+    writer = (harm.get("harmful_model") or {}).get("arm")
+    return harm if writer is None or writer in arms else {key: value for key, value in harm.items() if key != "harmful_model"}
 
 
 def _with_helper(attack: dict[str, Any], arms: list[str], seed: int) -> dict[str, Any]:
