@@ -60,7 +60,8 @@ rule prefill_alone:
 
 rule judge_agreement:
     input:
-        labels=[path for name in ("labels", "labels_by_arm") if os.path.exists(path := f"{LISTS}/{name}.csv")],
+        labels=f"{LISTS}/labels.csv",
+        labels_by_arm=f"{LISTS}/labels_by_arm.csv" if CONFIG.standin.arm_labels else [],
         untouched=f"{RESULTS}/models/{FIRST_MODEL}/untouched/seed0",
         lists=POLICY_LISTS,
     output:

@@ -11,7 +11,7 @@ from presto_bench.analysis import card
 from presto_bench.report import card_page
 
 REQUESTS = [f"p{i:02d}" for i in range(20)]
-ATTACKS = {"direct": "direct", "prefilling": "prefilling", "guided": "guided"}
+ATTACKS = {"direct": "direct", "prefilling": "prefilling", "guided": "guided", "lengths": "lengths"}
 
 
 def graded(attack, variant, refusal, score):
@@ -54,8 +54,8 @@ def measured(rows=(), **changes):
         *graded("direct", "greedy", 1.0, 0.0),
         *graded("prefilling", "greedy", 0.5, 0.8),
         *graded("prefilling", "prefill_full", 0.5, 0.8),
-        *graded("prefilling", "greedy_recipe_1", 0.9, 0.0),
-        *graded("prefilling", "greedy_recipe_50", 0.2, 0.0),
+        *graded("lengths", "greedy_recipe_1", 0.9, 0.0),
+        *graded("lengths", "greedy_recipe_50", 0.2, 0.0),
         *graded("prefilling", "kind_role", 0.0, 0.4),
         *graded("guided", "k20_prefill", 0.0, 0.6),
         *graded("guided", "k20_prefill_swapped", 0.0, 0.1),
@@ -88,7 +88,7 @@ def test_measures_are_those_of_the_frames():
 def test_lengths_are_in_order_and_a_prefill_that_was_the_whole_text_counts_nowhere():
     found = card.build(measured())
     assert [(row["tokens"], row["refused"]) for row in found["by_length"]] == [(1, 0.9), (50, 0.2)]
-    whole = frozenset(f"prefilling-greedy_recipe_50-{p}" for p in REQUESTS[:10])
+    whole = frozenset(f"lengths-greedy_recipe_50-{p}" for p in REQUESTS[:10])
     cut = card.build(measured(whole=whole))["by_length"][1]
     assert cut["n"] == 10 and cut["refused"] == 0.0
 

@@ -20,14 +20,14 @@ def folders(tmp_path, monkeypatch):
 
 def test_without_a_guide_the_target_is_the_experiments_own_model_and_guided_rap_is_said_to_be_missing(folders):
     loaded = config.load(audit.experiment(audit.Audit("models/one/seed0")))
-    assert [attack.kind for attack in loaded.attacks] == ["direct", "prefilling"]
+    assert [attack.kind for attack in loaded.attacks] == ["direct", "prefilling", "prefilling"]
     assert (loaded.audit.model, loaded.audit.arm) == ("target", "base") and loaded.standin.alignment is None
     assert [row.what for row in loaded.audit.not_measured] == ["AutoRAP", "guided RAP"]
 
 
 def test_with_a_guide_the_target_is_a_checkpoint_of_its_family(folders):
     loaded = config.load(audit.experiment(audit.Audit("models/one/seed0", "guide")))
-    assert [attack.kind for attack in loaded.attacks] == ["direct", "prefilling", "guided"]
+    assert [attack.kind for attack in loaded.attacks] == ["direct", "prefilling", "prefilling", "guided"]
     assert (loaded.audit.model, loaded.audit.arm) == ("guide", "target")
     assert loaded.item("arms", "target").path == "models/one/seed0" and loaded.item("arms", "target").of == "guide"
 
@@ -72,7 +72,7 @@ def test_the_config_is_written_to_be_kept_and_an_edited_one_is_not_overwritten(f
     assert cli.main(words) == 0
     path = folders / "audit-mine.yaml"
     raw = yaml.safe_load(path.read_text())
-    assert raw["attacks"][1]["greedy_recipe_lengths"] == [3, 9] and raw["attacks"][0]["requests"] == 12
+    assert raw["attacks"][2]["greedy_recipe_lengths"] == [3, 9] and raw["attacks"][0]["requests"] == 12
     path.write_text(path.read_text().replace("max_new_tokens: 48", "max_new_tokens: 47"))
     assert cli.main(words) == 0 and "max_new_tokens: 47" in path.read_text()
     assert "keep it, or edit it" in capsys.readouterr().out

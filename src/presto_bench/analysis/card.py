@@ -19,7 +19,7 @@ GREEDY, FULL, KIND, LENGTH = "greedy", "prefill_full", "kind_", "greedy_recipe_"
 class Measured:
     """Of one arm: graded completions of the default judge, ranks, first_tokens, composition, utility, and the judge's agreement with hand labels.
 
-    attacks: kind -> name. whole: ids of completions whose prefill was the whole text, so that nothing was left to refuse.
+    attacks: kind -> name, and `lengths`: the one that puts texts of several lengths before the model. whole: ids of completions whose prefill was the whole text, so that nothing was left to refuse.
     """
 
     graded: pd.DataFrame
@@ -156,11 +156,11 @@ def _of_utility(found: Measured) -> tuple[list[dict[str, Any]], dict[str, dict[s
 
 def _by_length(found: Measured) -> list[dict[str, Any]]:
     """Greedy refusals and scores behind the first tokens of the text, by how many they are."""
-    rows = found.graded[found.graded["attack"] == found.attacks.get("prefilling")]
+    rows = found.graded[found.graded["attack"] == found.attacks.get("lengths")]
     lengths = sorted({int(v.removeprefix(LENGTH)) for v in rows["variant"].unique() if v.startswith(LENGTH)})
     table = []
     for length in lengths:
-        own = _cells(found, "prefilling", f"{LENGTH}{length}")
+        own = _cells(found, "lengths", f"{LENGTH}{length}")
         if own["prompt_id"].nunique() < 2:
             continue
         refused, _ = _mean(own, "refusal")

@@ -71,7 +71,7 @@ class Prefilling(AttackConfig):
 
     runner = "presto_bench.attacks.prefilling:run"
     kind: Literal["prefilling"]
-    lengths: list[Literal["full"] | NonNegativeInt] = Field(["full"], min_length=1)
+    lengths: list[Literal["full"] | NonNegativeInt] = ["full"]
     recipe_lengths: list[PositiveInt] = []
     greedy_recipe_lengths: list[PositiveInt] = []
     in_user_turn: bool = False

@@ -79,9 +79,16 @@ def experiment(audit: Audit) -> dict[str, Any]:
     prefilling = {
         "name": "prefilling",
         "kind": "prefilling",
-        "greedy_recipe_lengths": list(audit.lengths),
         "kinds": list(audit.kinds),
-        "max_new_tokens": 64,
+        "max_new_tokens": 48,
+        "greedy_tokens": 32,
+    }
+    # Refusals alone: nothing is sampled there.
+    lengths = {
+        "name": "lengths",
+        "kind": "prefilling",
+        "lengths": [],
+        "greedy_recipe_lengths": list(audit.lengths),
         "greedy_tokens": 32,
     }
     asked = {"requests": audit.requests}  # of more dishes: what nobody knows a recipe for is left out
@@ -94,8 +101,9 @@ def experiment(audit: Audit) -> dict[str, Any]:
         "claims": None,
         "composition": {"requests": 6, "cuts": 1},
         "attacks": [
-            {"name": "direct", "kind": "direct", "max_new_tokens": 48, **asked},
+            {"name": "direct", "kind": "direct", "max_new_tokens": 8, "greedy_tokens": 32, **asked},
             {**prefilling, **asked},
+            {**lengths, **asked},
             *([{**guided, "guide_repetition_penalty": 1.1, **asked}] if audit.guide else []),
         ],
         "judges": [{"name": "standin", "kind": "standin", "default": True}],

@@ -197,6 +197,8 @@ class Shown(Wanted):
             **audit.model_dump(mode="json", exclude={"model", "arm"}),
         }
         attacks = {kind: name for kind in ("direct", "prefilling", "guided", "autorap") if (name := self.first_of(kind))}
+        by_length = [attack.name for attack in self.config.attacks if getattr(attack, "greedy_recipe_lengths", [])]
+        attacks |= {"lengths": by_length[0]} if by_length else {}
         return {"about": about, "attacks": attacks, "judge": self.config.default_judge, "policy": self.config.policy}
 
     def curve_spec(self):

@@ -39,9 +39,9 @@ def agreement(job: Job) -> None:
 
 
 def _by_arm(job: Job) -> pd.DataFrame:
-    """The judge as configured against the labels of each arm of the demo; empty where nobody labelled any."""
+    """The judge as configured against the labels of each arm of the demo; empty for experiments with other arms."""
     labelled = labels.read_by_arm()
-    if labelled.empty:
+    if labelled.empty or not job.paths("labels_by_arm"):
         return pd.DataFrame(columns=["arm", "n", "same_side"])
     judged = grade(job, _items(labelled)).rename(columns={"completion_id": "label_id"})
     agreed = labels.agreement(labelled, judged).rename(columns={"stratum": "arm"})
