@@ -25,30 +25,26 @@ def audited(tmp_path_factory):
     return folder, done.stdout
 
 
-def test_each_target_ends_with_a_card_in_three_forms(audited):
+def test_it_ends_with_a_card_in_three_forms(audited):
     folder, said = audited
-    for name in ("one", "two"):
-        card = folder / f"results/audit_{name}/card"
-        found = json.loads((card / "card.json").read_text())
-        assert found["about"]["target"] == name and found["about"]["guide"] == "guide"
-        names = {row["name"] for row in found["measures"]}
-        assert {"refuses_first_token", "prefilling_score", "guided_k20_prefill", "bits_net", "overrefusal"} <= names
-        assert [row["tokens"] for row in found["by_length"]] == [1, 3]
-        assert {row["kind"] for row in found["kinds"]} == {
-            "affirmative",
-            "list",
-            "code_block",
-            "role",
-            "document",
-            "translation",
-        }
-        assert (card / "card.png").stat().st_size > 1000 and "<!doctype html>" in (card / "card.html").read_text()
-        assert f"Depth card of {name} (4 requests)" in said
+    card = folder / "results/audit_one/card"
+    found = json.loads((card / "card.json").read_text())
+    assert found["about"]["target"] == "one" and found["about"]["guide"] == "guide"
+    names = {row["name"] for row in found["measures"]}
+    assert {"refuses_first_token", "prefilling_score", "guided_k20_prefill", "bits_net", "overrefusal"} <= names
+    assert [row["tokens"] for row in found["by_length"]] == [1, 3]
+    assert {row["kind"] for row in found["kinds"]} == {"affirmative", "list", "code_block", "role", "document", "translation"}
+    assert (card / "card.png").stat().st_size > 1000 and "<!doctype html>" in (card / "card.html").read_text()
+    assert "Depth card of one (4 requests)" in said
 
 
-def test_both_stand_side_by_side_paired_by_request(audited):
-    _, said = audited
-    assert "1: one" in said and "2: two" in said and "difference" in said
+def test_a_card_beside_itself_differs_in_nothing(audited):
+    folder, _ = audited
+    cards = ["results/audit_one", "results/audit_one/card/card.json"]
+    words = [sys.executable, "-m", "presto_bench.cli", "compare", *cards, "--out", "both.csv"]
+    subprocess.run(words, cwd=folder, check=True, capture_output=True)
+    table = pd.read_csv(folder / "both.csv")
+    assert (table["paired"] == 4).any() and set(table["difference"]) <= {"–", "+0.00 [+0.00, +0.00]"}
 
 
 def test_a_card_holds_no_text_of_a_request_or_an_answer(audited):
