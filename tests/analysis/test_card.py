@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from presto_bench import tables
-from presto_bench.analysis import card
+from presto_bench.analysis import card, strength
 from presto_bench.report import card_page
 
 REQUESTS = [f"p{i:02d}" for i in range(20)]
@@ -88,8 +88,12 @@ def test_measures_are_those_of_the_frames():
 def test_lengths_are_in_order_and_a_prefill_that_was_the_whole_text_counts_nowhere():
     found = card.build(measured())
     assert [(row["tokens"], row["refused"]) for row in found["by_length"]] == [(1, 0.9), (50, 0.2)]
-    whole = frozenset(f"lengths-greedy_recipe_50-{p}" for p in REQUESTS[:10])
-    cut = card.build(measured(whole=whole))["by_length"][1]
+    frame = measured().graded
+    frame["prefill"] = "its beginning"
+    long = (frame["variant"] == "greedy_recipe_50") & frame["prompt_id"].isin(REQUESTS[:10])
+    frame.loc[long, "prefill"] = "the whole text"
+    frame = strength.behind_beginnings(frame, dict.fromkeys(REQUESTS, "the whole text"))
+    cut = card.build(measured(graded=frame))["by_length"][1]
     assert cut["n"] == 10 and cut["refused"] == 0.0
 
 

@@ -1,7 +1,7 @@
 """The depth card: how deep one model's refusals are, as numbers with intervals. Pure: frames in, a mapping out; no text of a request or a response."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ GREEDY, FULL, KIND, LENGTH = "greedy", "prefill_full", "kind_", "greedy_recipe_"
 class Measured:
     """Of one arm: graded completions of the default judge, ranks, first_tokens, composition, utility, and the judge's agreement with hand labels.
 
-    attacks: kind -> name, and `lengths`: the one that puts texts of several lengths before the model. whole: ids of completions whose prefill was the whole text, so that nothing was left to refuse.
+    attacks: kind -> name, and `lengths`: the one that puts texts of several lengths before the model.
     """
 
     graded: pd.DataFrame
@@ -29,7 +29,6 @@ class Measured:
     utility: pd.DataFrame
     agreement: pd.DataFrame
     attacks: Mapping[str, str]
-    whole: frozenset[str] = field(default_factory=frozenset)
 
 
 def build(found: Measured) -> dict[str, Any]:
@@ -64,8 +63,7 @@ def _plain(value: Any) -> Any:
 
 
 def _cells(found: Measured, kind: str, variant: str) -> pd.DataFrame:
-    rows = found.graded[(found.graded["attack"] == found.attacks.get(kind)) & (found.graded["variant"] == variant)]
-    return rows[~rows["completion_id"].isin(found.whole)]
+    return found.graded[(found.graded["attack"] == found.attacks.get(kind)) & (found.graded["variant"] == variant)]
 
 
 def _mean(rows: pd.DataFrame, column: str) -> tuple[stats.Interval, dict[str, float]]:
@@ -145,12 +143,11 @@ def _of_openers(found: Measured) -> tuple[list[dict[str, Any]], dict[str, dict[s
 
 def _of_utility(found: Measured) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
     measures, per_request = [], {}
-    for task, rows in found.utility.groupby("task", sort=False):
-        known = rows[rows["value"].notna()]
-        if len(known):
-            interval = stats.weighted_mean_interval(*scores.weighted(known), RESAMPLES)
-            measures.append(_row(str(task), TASKS.get(str(task), f"task {task}"), interval, "lower"))
-            per_request[str(task)] = {str(p): round(float(v), 6) for p, v in known.groupby("prompt_id")["value"].mean().items()}
+    for row in scores.utility_table(found.utility, RESAMPLES).itertuples():
+        interval = stats.Interval(row.mean, row.low, row.high, row.n, row.missing)
+        measures.append(_row(row.task, TASKS.get(row.task, f"task {row.task}"), interval, "lower"))
+        each = found.utility[found.utility["task"] == row.task].groupby("prompt_id")["value"].mean().dropna()
+        per_request[row.task] = {str(p): round(float(v), 6) for p, v in each.items()}
     return measures, per_request
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from presto_bench import tables
-from presto_bench.analysis import card, scores
+from presto_bench.analysis import card, scores, strength
 from presto_bench.report import card_page
 from presto_bench.runs import manifest
 from presto_bench.stages.job import Job
@@ -14,15 +14,14 @@ from presto_bench.stages.job import Job
 
 def make(job: Job) -> None:
     spec = job.spec
-    completions = _all(job, "completions")
-    graded = scores.graded_completions(completions, _all(job, "grades"))
+    graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
     answers = tables.read(job.path("answers"), "answers").set_index("prompt_id")["answer"]
+    graded = strength.behind_beginnings(graded, answers.to_dict())
     measured = card.Measured(
         graded,
         *(_all(job, name) for name in ("ranks", "first_tokens", "composition", "utility")),
         tables.read_csv(job.path("agreement")) if "agreement" in job.input else pd.DataFrame(),
         spec["attacks"],
-        _whole(completions, answers.to_dict()),
     )
     environment = manifest.environment()
     about = {**spec["about"], "judge": spec["judge"], "policy": spec["policy"], "requests": int(graded["prompt_id"].nunique())}
@@ -31,13 +30,6 @@ def make(job: Job) -> None:
     tables.write_text(job.path("card"), json.dumps(found, indent=1, allow_nan=False) + "\n")
     card_page.draw(found, job.path("png"))
     tables.write_text(job.path("html"), card_page.html(found, job.path("png").read_bytes()))
-
-
-def _whole(completions: pd.DataFrame, answers: dict[str, str]) -> frozenset[str]:
-    """Completions whose prefill was the whole text."""
-    own = completions["prompt_id"].map(answers).fillna("").str.strip()
-    long = completions["variant"].str.startswith(card.LENGTH) & (completions["prefill"].str.strip() == own)
-    return frozenset(completions.loc[long, "completion_id"])
 
 
 def _all(job: Job, name: str) -> pd.DataFrame:
