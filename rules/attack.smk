@@ -14,6 +14,7 @@ rule attack_arm:
         f"{RESULTS}/benchmarks/attack/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.tsv"
     wildcard_constraints:
         attack=one_of(EXPERIMENT.attacks_in_one_piece()),
+    priority: 10  # the longest chains of a run begin with it
     conda:
         "../envs/model.yaml"
     threads: shared_by(2)

@@ -62,7 +62,7 @@ use rule decoding_arm as safe_decoding_arm with:
 
 rule checkpoint:
     input:
-        lambda w: EXPERIMENT.local_files(path) if (path := CONFIG.item("arms", w.arm).path) else [],
+        lambda w: EXPERIMENT.local_files(path) if (path := getattr(CONFIG.item("arms", w.arm), "path", None)) else [],
         untouched=EXPERIMENT.untouched,
     output:
         model=directory(f"{RESULTS}/models/{{model}}/{{arm}}/seed0"),
@@ -72,7 +72,7 @@ rule checkpoint:
     benchmark:
         f"{RESULTS}/benchmarks/checkpoint/{{model}}/{{arm}}.tsv"
     wildcard_constraints:
-        arm=one_of(EXPERIMENT.arms_of_kind(typed.CheckpointArm)),
+        arm=one_of(EXPERIMENT.arms_of_kind((typed.CheckpointArm, typed.EndpointArm))),
     conda:
         "../envs/model.yaml"
     params:

@@ -234,6 +234,7 @@ REACHES = {
     "tables.py": ALL,
     "config/parts.py": ALL,
     "config/models.py": ALL,  # every job may name its model
+    "config/endpoint.py": ALL,  # and that model may be served
     "config/training.py": STANDIN
     | {"augment", "checkpoint", "decoding_arm", "doctor"},  # a stand-in's own config says how its base is trained
     "config/standin.py": STANDIN,

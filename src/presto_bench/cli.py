@@ -34,10 +34,14 @@ def main(words: Sequence[str] | None = None) -> int:
     strength.add_argument("--cores", default="all")
     audit = commands.add_parser("audit", help="how deep one model's refusals are: a depth card, in the folder where you are")
     audit.set_defaults(run=audit_of)
-    audit.add_argument("target", help="a folder, or hub:ORG/MODEL@REVISION with the commit's 40 digits")
+    audit.add_argument(
+        "target", help="a folder, hub:ORG/MODEL@REVISION with the commit's 40 digits, or endpoint:http://HOST/v1#MODEL"
+    )
     audit.add_argument(
         "--guide", help="a model with the same tokenizer that guided RAP picks by: the target before its alignment, best of all"
     )
+    audit.add_argument("--tokenizer", help="of a served target without a guide: a folder, or hub:ORG/MODEL@REVISION")
+    audit.add_argument("--key", help="NAME of the environment variable with the endpoint's key")
     audit.add_argument("--against", help="a second target: its own card, and both side by side")
     audit.add_argument("--name", help="of files and results; else from the target")
     audit.add_argument("--requests", type=int, default=24, help="how many are asked")
@@ -192,10 +196,10 @@ def audit_of(arguments: argparse.Namespace) -> int:
     """Writes a config a target, runs it to its card, and shows the card."""
     from presto_bench.runs import audit
 
-    chosen = {"lengths": arguments.lengths} if arguments.lengths else {}
-    asked = [audit.Audit(arguments.target, arguments.guide, arguments.name, arguments.requests, **chosen)]
-    if arguments.against:
-        asked.append(audit.Audit(arguments.against, arguments.guide, None, arguments.requests, **chosen))
+    shared = {name: getattr(arguments, name) for name in ("guide", "tokenizer", "key", "requests")}
+    shared |= {"lengths": arguments.lengths} if arguments.lengths else {}
+    asked = [audit.Audit(arguments.target, name=arguments.name, **shared)]
+    asked += [audit.Audit(arguments.against, **shared)] if arguments.against else []
     if len({one.slug for one in asked}) < len(asked):
         raise UserError("--against", "both targets would have the same name", "name the first one with --name")
     for one in asked:
@@ -218,6 +222,9 @@ def _audited(asked: Any, arguments: argparse.Namespace) -> int:
     if not path.exists():  # one that is there may have been edited
         path.write_text(yaml.safe_dump(audit.experiment(asked), sort_keys=False, allow_unicode=True), encoding="utf-8")
     configs.read(path)
+    said = None if arguments.config_only else audit.probe(asked)
+    if said:
+        print(said)
     print(f"the audit is {path}: keep it, or edit it and run the same command again")
     if arguments.config_only:
         return 0

@@ -10,11 +10,13 @@ MODELS = {
     "pypi": "presto_bench.config.models:PypiModel",
     "hub": "presto_bench.config.models:HubModel",
     "local": "presto_bench.config.models:LocalModel",
+    "endpoint": "presto_bench.config.models:EndpointModel",
 }
 ARMS = {
     "none": "presto_bench.config.arms:NoArm",
     "training": "presto_bench.config.arms:TrainingArm",
     "checkpoint": "presto_bench.config.arms:CheckpointArm",
+    "endpoint": "presto_bench.config.arms:EndpointArm",
     "decoding": "presto_bench.config.arms:DecodingArm",
     "safe_decoding": "presto_bench.config.arms:SafeDecodingArm",
     "finetuned": "presto_bench.config.arms:FinetunedArm",

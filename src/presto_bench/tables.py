@@ -114,7 +114,7 @@ TABLES: dict[str, Table] = {
             "spearman_uniform": F,
         },
         ("prompt_id", "place"),
-        frozenset({"spearman", "spearman_square", "spearman_uniform"}),
+        frozenset({"entropy", "spearman", "spearman_square", "spearman_uniform"}),
     ),
     "attention_received": Table(
         {**_RUN, "prompt_id": S, "layer": I, "position": I, "part": S, "received": F}, ("prompt_id", "layer", "position")

@@ -39,13 +39,52 @@ def test_a_model_of_the_hub_is_named_by_its_commit(folders):
     assert beside.item("arms", "target").id == "org/some-model"
 
 
+SERVED = "endpoint:http://127.0.0.1:8000/v1#some-model"
+
+
+def test_a_served_target_is_an_arm_of_its_guide(folders):
+    loaded = config.load(audit.experiment(audit.Audit(SERVED, "guide", key="MY_KEY")))
+    arm = loaded.item("arms", "target")
+    assert (arm.kind, arm.of, arm.base_url, arm.model, arm.key) == (
+        "endpoint",
+        "guide",
+        "http://127.0.0.1:8000/v1",
+        "some-model",
+        "MY_KEY",
+    )
+    assert (loaded.audit.model, loaded.audit.arm) == ("guide", "target") and "guided" in loaded.attack_names("guide")
+
+
+def test_without_a_guide_it_needs_a_tokenizer_and_what_needs_weights_is_said_to_be_missing(folders):
+    loaded = config.load(audit.experiment(audit.Audit(SERVED, tokenizer="guide")))
+    assert (loaded.models[0].kind, loaded.models[0].tokenizer) == ("endpoint", "guide")
+    assert [row.what for row in loaded.audit.not_measured] == ["AutoRAP", "guided RAP", "what stands in the top 20"]
+    assert not loaded.judges[0].fluency and loaded.composition is None
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"attacks": [{"name": "gcg", "kind": "gcg"}]}, "it follows gradients, and target is behind an endpoint"),
+        (
+            {"attacks": [{"name": "guided", "kind": "guided", "k": [40]}]},
+            "picks from 40 ranks, and the endpoint is asked for 20",
+        ),
+    ],
+)
+def test_what_an_endpoint_cannot_do_is_refused_in_the_config(folders, change, names):
+    with pytest.raises(UserError, match=names):
+        config.load(audit.experiment(audit.Audit(SERVED, "guide")) | change)
+
+
 @pytest.mark.parametrize(
     ("target", "names"),
     [
         ("nowhere", "there is no folder 'nowhere'"),
         ("hub:org/model", "no model of the hub at a commit"),
         ("hub:org/model@main", "no model of the hub at a commit"),
-        ("endpoint:http://127.0.0.1:8000/v1#m", "served endpoints cannot be audited yet"),
+        ("endpoint:http://127.0.0.1:8000/v1", "no endpoint with a model"),
+        ("endpoint:http://127.0.0.1:8000/v1#m", "does not bring its tokenizer"),
     ],
 )
 def test_what_cannot_be_audited_is_refused_with_the_forms_that_can(folders, target, names):
@@ -60,6 +99,7 @@ def test_what_cannot_be_audited_is_refused_with_the_forms_that_can(folders, targ
         ("results/standin/models/smollm2/da/seed0", "smollm2_da_seed0"),
         (f"hub:org/Some-Model@{REVISION}", "org_some_model_0123456789ab"),
         ("./one", "one"),
+        ("endpoint:http://127.0.0.1:8000/v1#Org/Some-Model", "org_some_model"),
     ],
 )
 def test_files_are_named_after_the_target(target, expected):

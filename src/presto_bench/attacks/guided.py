@@ -39,9 +39,12 @@ class GuidedPick:
         if said.shape[1]:
             self.guide.read(said[:, -1])
         liked = self.penalty(said, self.guide.logits) if said.shape[1] else self.guide.logits
-        candidates = top_k(without(logits, self.barred), self.k)
+        offered = without(logits, self.barred)
+        candidates = top_k(offered, self.k)
+        # Of a served model fewer than k may be left: what it did not name is no candidate.
+        taste = liked.gather(-1, candidates).masked_fill(offered.gather(-1, candidates).isinf(), -torch.inf)
         # Stable: of equally liked candidates the one with the better rank under the target wins.
-        best = liked.gather(-1, candidates).argmax(-1, keepdim=True)
+        best = taste.argmax(-1, keepdim=True)
         self.ranks[self.running, said.shape[1]] = best[:, 0] + 1
         return finite.marked(candidates.gather(-1, best)[:, 0], self.guide.logits)
 

@@ -4,7 +4,7 @@ A module of this project names the part that it needs, so that an edit to anothe
 """
 
 from presto_bench.config.answers import AnswersConfig
-from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.arms import CheckpointArm, DecodingArm, EndpointArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.causal import UNPATCHED, CausalConfig
 from presto_bench.config.composition import CompositionConfig
 from presto_bench.config.experiment import LISTS, Acknowledgement, Config, is_for, is_graded
@@ -12,6 +12,7 @@ from presto_bench.config.harm import HarmConfig
 from presto_bench.config.helper import HelperConfig
 from presto_bench.config.models import (
     ChatConfig,
+    EndpointModel,
     HubModel,
     LocalModel,
     ModelConfig,
@@ -40,6 +41,8 @@ __all__ = [
     "Config",
     "DecodingArm",
     "Dtype",
+    "EndpointArm",
+    "EndpointModel",
     "FinetunedArm",
     "HarmConfig",
     "HelperConfig",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from presto_bench.config.endpoint import ServedConfig
 from presto_bench.config.models import HubModel, LocalModel, Revision
 from presto_bench.config.parts import Autocast, Dtype, Item, Name, Only
 from presto_bench.config.training import LaunchConfig, TrainingConfig
@@ -41,6 +42,13 @@ class CheckpointArm(Item):
         return HubModel.model_validate(
             {"name": self.name, "kind": "hub", "id": self.id, "revision": self.revision, "gated": self.gated, "dtype": dtype}
         )
+
+
+class EndpointArm(Item, ServedConfig):
+    """A model behind an endpoint, compared as an arm of the model `of`, whose tokenizer and chat template it must have."""
+
+    kind: Literal["endpoint"]
+    of: Name
 
 
 class DecodingArm(Item):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.arms import CheckpointArm, DecodingArm, EndpointArm, FinetunedArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.audit import AuditConfig
 from presto_bench.config.causal import CausalConfig
 from presto_bench.config.composition import CompositionConfig
@@ -126,8 +126,8 @@ def is_graded(judge: Item, attack: str) -> bool:
 
 
 def is_for(item: Item, model: str) -> bool:
-    """Whether an arm, an attack or a task belongs to a model: a checkpoint to the one it is `of`, others to all or to those that `only` names."""
-    if isinstance(item, CheckpointArm):
+    """Whether an arm, an attack or a task belongs to a model: a checkpoint or an endpoint to the one it is `of`, others to all or to those that `only` names."""
+    if isinstance(item, CheckpointArm | EndpointArm):
         return item.of == model
     only = getattr(item, "only", None)
     return only is None or model in only

@@ -1,18 +1,17 @@
 """Configs of the judges; torch-free."""
 
 import importlib.util
-import os
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from presto_bench import registry
+from presto_bench.config.endpoint import EndpointConfig
 from presto_bench.config.models import ModelConfig
 from presto_bench.config.parts import Item, Name, Strict
 from presto_bench.errors import UserError
 
-HERE = ("localhost", "127.0.0.1", "::1")
 STRONG_REJECT = "git+https://github.com/dsbowen/strong_reject@7a551d5b440ec7b75d4f6f5bb7c1719965b76b47"
 TEMPLATES = "https://raw.githubusercontent.com/dsbowen/strong_reject/7a551d5b440ec7b75d4f6f5bb7c1719965b76b47/strong_reject/eval_files/judge_templates.json"
 
@@ -96,7 +95,7 @@ class RubricConfig(JudgeConfig):
     run_only = JudgeConfig.run_only | {"attempts"}
 
 
-class Rubric(RubricConfig):
+class Rubric(RubricConfig, EndpointConfig):
     """The rubric through any OpenAI-compatible endpoint."""
 
     runner = "presto_bench.judges.rubric:load"
@@ -126,30 +125,11 @@ class Rubric(RubricConfig):
     request: dict[str, Any] = Field(
         default_factory=dict, description="more of the request's fields: temperature, reasoning_effort, max_completion_tokens"
     )
-    concurrency: PositiveInt = Field(32, description="requests in flight in one job")
-    timeout: PositiveFloat = Field(120, description="seconds for one reply; then the request is repeated")
-    retries: PositiveInt = Field(6, description="repetitions of a request that was refused for load, broke or timed out")
     give_up: PositiveInt = Field(50, description="failures in a row after which the job stops: the endpoint is down")
-    longest_wait: PositiveFloat = Field(
-        900, description="seconds that a Retry-After may ask for; an endpoint that asks for more stops the job, which says so"
-    )
     batch: bool = Field(False, description="use the endpoint's batch interface (half the price, up to a day)")
     poll: PositiveFloat = Field(60, description="seconds between looks at a batch")
     price: Price | None = None
     max_cost: PositiveFloat | None = Field(None, description="US dollars; a job stops cleanly when this judge has spent them")
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the endpoint is on this machine."""
-        return urlsplit(self.base_url).hostname in HERE
-
-    @model_validator(mode="after")
-    def _no_secret_in_the_address(self) -> "Rubric":
-        if urlsplit(self.base_url).username or urlsplit(self.base_url).password:
-            raise ValueError(
-                "`base_url` holds a name or password: put the key into an environment variable and name it in `key`"
-            )
-        return self
 
     @model_validator(mode="after")
     def _harmful_text_leaves_by_name_only(self) -> "Rubric":
@@ -247,17 +227,3 @@ class JudgeZoo(JudgeConfig):
                 f"{self.judge} sends completions to {self.host}: opt in with `allow_host: {self.host}`, or `arguments: {{use_local_model: true, local_foundation_model: …}}`"
             )
         return self
-
-
-def key_of(config: Rubric) -> str:
-    """The endpoint's key; it is read here, at the last moment, and stands nowhere else."""
-    if config.key is None:
-        return "none"
-    found = os.environ.get(config.key)
-    if not found:
-        raise UserError(
-            f"{config.place}.key",
-            f"the environment variable {config.key} is not set",
-            f"export {config.key}=… where snakemake runs, or `key: null` for a server without keys",
-        )
-    return found

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from presto_bench.config.endpoint import ServedConfig
 from presto_bench.config.parts import Dtype, Item, Share, Strict
 
 PINNED_DATE = "2025-01-01"
@@ -120,3 +121,10 @@ class LocalModel(ModelConfig):
 
     kind: Literal["local"]
     path: str
+
+
+class EndpointModel(ModelConfig, ServedConfig):
+    """A model behind an endpoint. Its tokenizer comes from a folder or from the hub at one commit; weights are not needed there."""
+
+    kind: Literal["endpoint"]
+    tokenizer: str = Field(description="a folder with config.json and the tokenizer, or hub:ORG/MODEL@REVISION")

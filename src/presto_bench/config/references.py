@@ -5,7 +5,8 @@ The classes in config/ check each part by itself; `check` the whole, and its fir
 
 from presto_bench import registry
 from presto_bench.config import source_names
-from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.arms import CheckpointArm, DecodingArm, EndpointArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.endpoint import ServedConfig
 from presto_bench.config.experiment import LISTS, Config, is_for, is_graded
 from presto_bench.config.parts import OWN, UNTAUGHT, UNTOUCHED, Item, canonical, in_letters
 from presto_bench.config.reading import validate
@@ -18,6 +19,7 @@ def check(config: Config, where: str) -> None:
     _names(config, where)
     _arms_and_attacks(config, where)
     _only(config, where)
+    _served(config, where)
     _policy(config, where)
     _strength(config, where)
     _curve(config, where)
@@ -59,7 +61,7 @@ def _arms_and_attacks(config: Config, where: str) -> None:
             raise UserError(f"{where}: arms", f"the name {reserved!r} is reserved", "rename that arm")
     models = [m.name for m in config.models]
     for arm in config.arms:
-        if isinstance(arm, CheckpointArm) and arm.of not in models:
+        if isinstance(arm, CheckpointArm | EndpointArm) and arm.of not in models:
             raise UserError(f"{where}: arms.{arm.name}.of", f"there is no model {arm.of!r}", f"one of: {', '.join(models)}")
         for key in ("of", "expert") if isinstance(arm, DecodingArm | SafeDecodingArm | FinetunedArm) else ():
             known = [a.name for a in config.arms if isinstance(a, NoArm | TrainingArm)]
@@ -182,6 +184,66 @@ def _only(config: Config, where: str) -> None:
                     f"{model.name} has no arm {arm!r}",
                     "give both the same `only`, or take an arm that every model has",
                 )
+
+
+def _served(config: Config, where: str) -> None:
+    """What needs weights is not asked of an endpoint, and no attack picks from more ranks than it returns."""
+    targets = [("models", entry) for entry in config.models] + [("arms", entry) for entry in config.arms]
+    for section, target in targets:
+        if not isinstance(target, ServedConfig):
+            continue
+        model = target.name if section == "models" else target.of
+        key = f"{where}: {section}.{target.name}"
+        for attack in config.attacks:
+            if not is_for(attack, model):
+                continue
+            if attack.follows_gradients:
+                raise UserError(
+                    f"{where}: attacks.{attack.name}",
+                    f"it follows gradients, and {target.name} is behind an endpoint",
+                    "leave it out, or give it to other models (`only`)",
+                )
+            deepest = max([0, *getattr(attack, "k", [])])
+            if deepest > target.logprobs:
+                raise UserError(
+                    f"{key}.logprobs",
+                    f"{attack.name} picks from {deepest} ranks, and the endpoint is asked for {target.logprobs}",
+                    "raise `logprobs` as far as the server allows (vLLM: --max-logprobs), or lower `k`",
+                )
+        if section == "models":
+            _not_a_start(config, target.name, where)
+
+
+def _not_a_start(config: Config, model: str, where: str) -> None:
+    """A model that is only asked cannot be trained, and has no untouched self that could guide or judge."""
+    trained = [arm.name for arm in config.arms if isinstance(arm, TrainingArm | FinetunedArm) and is_for(arm, model)]
+    guided = [attack.name for attack in config.attacks if attack.needs_parent and is_for(attack, model)]
+    fluent = [judge.name for judge in config.judges if getattr(judge, "fluency", False)]
+    reasons = [
+        (trained, "arms", "it is trained", "leave it out for this model"),
+        (
+            guided,
+            "attacks",
+            "its guide would be the model's weights",
+            "name a local model with the same tokenizer, and the endpoint as its arm",
+        ),
+        (fluent, "judges", "its fluency criterion needs the model's weights", "write `fluency: false`"),
+    ]
+    for names, section, what, mend in reasons:
+        if names:
+            raise UserError(f"{where}: {section}.{names[0]}", f"{what}, and {model} is behind an endpoint", mend)
+    if config.standin.alignment is not None and config.policy != "harm":
+        raise UserError(
+            f"{where}: standin.alignment",
+            f"{model} is behind an endpoint and cannot be aligned here",
+            "write `alignment: null`",
+        )
+    if config.composition is not None:
+        raise UserError(
+            f"{where}: composition",
+            f"it needs an untouched model, and {model} is behind an endpoint",
+            "write `composition: null`",
+        )
 
 
 def _policy(config: Config, where: str) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 import openai
 
-from presto_bench.config.judges import Rubric, key_of
+from presto_bench.config.endpoint import key_of
+from presto_bench.config.judges import Rubric
 from presto_bench.errors import UserError
 from presto_bench.judges import faults
 from presto_bench.judges.asking import Ask, Cap, Failure, Questions, reply_of
@@ -70,7 +71,7 @@ class _Batches:
         self.texts = [message["content"] for messages in wanted.values() for message in messages]
         self.client = openai.OpenAI(
             base_url=self.config.base_url,
-            api_key=key_of(self.config),
+            api_key=key_of(self.config, self.config.place),
             timeout=self.config.timeout,
             max_retries=self.config.retries,
             http_client=openai.DefaultHttpx2Client(trust_env=False) if self.config.is_here else None,

@@ -15,9 +15,8 @@ import openai
 
 from presto_bench.config.judges import Rubric
 from presto_bench.errors import UserError
+from presto_bench.wire.words import message_of, words_of
 
-LONGEST = 300  # characters of an endpoint's own words
-QUOTED = 16  # characters in a row that were sent, and are not to be read in a log
 # Codes and words of requests that one text alone has spoilt.
 _OF_A_TEXT = re.compile(
     r"context.?length|content.?(filter|policy|management)|moderation|string_above_max_length|too (long|many tokens)|maximum context|input_too_long|safety|invalid_prompt",
@@ -80,7 +79,7 @@ class Fault:
 def sort(error: BaseException, config: Rubric, sent: Sequence[str] = ()) -> Fault:
     """sent: the texts of the request, which the endpoint may quote."""
     words = words_of(error, sent, os.environ.get(config.key or "", ""))
-    told = f"{getattr(error, 'code', '') or ''} {getattr(error, 'param', '') or ''} {_message(error)}"
+    told = f"{getattr(error, 'code', '') or ''} {getattr(error, 'param', '') or ''} {message_of(error)}"
     status = getattr(error, "status_code", None)
     if isinstance(error, openai.AuthenticationError):
         return Fault(Kind.GONE, words, "key")
@@ -119,35 +118,3 @@ def _of_a_request(error: BaseException, config: Rubric, told: str, words: str) -
     if (named and named != "messages") or _OF_A_SETTING.search(told):
         return Fault(Kind.KEY, words, "request")
     return Fault(Kind.TEXT, words, guessed=True)
-
-
-def words_of(error: BaseException, sent: Sequence[str] = (), secret: str = "") -> str:
-    """What went wrong in the endpoint's own words, without what was sent to it: text of a request and keys are not for logs."""
-    status = getattr(error, "status_code", None)
-    name = type(error).__name__ + (f" (HTTP {status})" if status else "")
-    message = " ".join(_message(error).split())
-    if not message:
-        return name
-    if any(_quotes(message, " ".join(text.split())) for text in sent):
-        return f"{name}; its message quotes the request and is not shown"
-    if secret:
-        message = message.replace(secret, "…")
-    message = re.sub(r"(sk|key|tok)[-_][\w-]{6,}\S*|[\w-]{32,}", "…", message)
-    return f"{name}: {message[:LONGEST]}{'…' if len(message) > LONGEST else ''}"
-
-
-def _quotes(message: str, text: str) -> bool:
-    """Whether a stretch of the text stands in the message."""
-    if len(text) < QUOTED:
-        return bool(text) and text in message
-    return any(message[i : i + QUOTED] in text for i in range(max(len(message) - QUOTED + 1, 0)))
-
-
-def _message(error: BaseException) -> str:
-    """The endpoint's message, of OpenAI's form or another; empty where there is none."""
-    body = getattr(error, "body", None)
-    if isinstance(body, Mapping):
-        inner = body.get("error", body)
-        found = inner.get("message") if isinstance(inner, Mapping) else inner
-        return found if isinstance(found, str) else ""
-    return body if isinstance(body, str) and "<" not in body else ""

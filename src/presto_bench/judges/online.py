@@ -8,20 +8,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import openai
 from openai.types.chat import ChatCompletion
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
-from presto_bench.config.judges import Rubric, key_of
+from presto_bench.config.endpoint import key_of
+from presto_bench.config.judges import Rubric
 from presto_bench.errors import UserError
 from presto_bench.judges import faults
 from presto_bench.judges.asking import Ask, Cap, Failure, Questions, reply_of
 from presto_bench.judges.base import REFUSED
 from presto_bench.judges.faults import Kind
 from presto_bench.judges.replies import Reply, ReplyStore
+from presto_bench.wire import waiting
 
 log = logging.getLogger("presto_bench")
 
@@ -47,7 +47,7 @@ class _Asking:
         self.repeating = AsyncRetrying(
             retry=retry_if_exception(_worth_repeating(config)),
             stop=stop_after_attempt(1 + config.retries),
-            wait=_wait,
+            wait=waiting.wait,
             reraise=True,
         )
 
@@ -104,7 +104,7 @@ class _Asking:
             if not self.replies and self.refused_alike >= ALL_ALIKE:
                 self.stop = self.stop or replace(fault, key="request").stops(self.config)
             return
-        asked_for = _asked_for(error)
+        asked_for = waiting.asked_for(error)
         if asked_for > self.config.longest_wait:
             self.stop = self.stop or UserError(
                 f"{self.config.place}.longest_wait",
@@ -125,7 +125,7 @@ class _Asking:
 def client(config: Rubric) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
         base_url=config.base_url,
-        api_key=key_of(config),
+        api_key=key_of(config, config.place),
         timeout=config.timeout,
         max_retries=0,
         # What stays on this machine goes through nobody's proxy.
@@ -139,31 +139,6 @@ def _worth_repeating(config: Rubric) -> Callable[[BaseException], bool]:
     def decide(error: BaseException) -> bool:
         if not isinstance(error, TimeoutError | openai.APIError | faults.ErrorBody | ValueError):
             return False
-        return faults.sort(error, config).kind is Kind.WAIT and _asked_for(error) <= config.longest_wait
+        return faults.sort(error, config).kind is Kind.WAIT and waiting.asked_for(error) <= config.longest_wait
 
     return decide
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds: 0.5, 1, 2, … up to a minute, with jitter; at least what Retry-After says."""
-    return max(wait_exponential_jitter(multiplier=0.5, max=60, jitter=0.5)(state), _asked_for(state.outcome.exception()))
-
-
-def _asked_for(error: BaseException | None) -> float:
-    """Seconds that the endpoint asks to be left alone for."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    return _retry_after(headers.get("retry-after"))
-
-
-def _retry_after(header: str | None) -> float:
-    """Seconds that a Retry-After header asks for, given as a number or as a date; 0 where it says nothing readable."""
-    if header is None:
-        return 0.0
-    try:
-        return max(float(header), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (TypeError, ValueError):
-        return 0.0

@@ -22,6 +22,8 @@ from presto_bench import progress
 from presto_bench.config.models import SamplingConfig
 from presto_bench.lm import finite, reading
 
+SEEDS = 2**31  # of a served model: what a signed 32-bit integer holds
+
 
 @dataclass(frozen=True)
 class Continuation:
@@ -45,6 +47,8 @@ class Pick(Protocol):
 
 class Greedy:
     """The most likely token."""
+
+    sampling = SamplingConfig(temperature=0)
 
     def __call__(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         return logits.argmax(-1)
@@ -132,7 +136,12 @@ class _Rows:
 def continue_rows(
     model: Any, rows: Sequence[Sequence[int]], max_new_tokens: int, end_ids: Sequence[int], pick: Pick | None = None
 ) -> list[Continuation]:
-    """Continue each row of ids by what `pick` chooses, greedily without one. Most models: the memory of all rows at full length is taken at once."""
+    """Continue each row of ids by what `pick` chooses, greedily without one. Most models: the memory of all rows at full length is taken at once.
+
+    A served model draws by itself; only picks that are not its own go token by token.
+    """
+    if hasattr(model, "continued") and isinstance(pick, Greedy | Sampled | None):
+        return _said(model, rows, max_new_tokens, end_ids, pick or Greedy())
     return _continue(reading.reader(model, rows, max_new_tokens), rows, max_new_tokens, end_ids, pick or Greedy())
 
 
@@ -141,13 +150,25 @@ def continue_options(
     model: Any, rows: Sequence[Sequence[int]], options: Sequence[Sequence[int]], max_new_tokens: int, end_ids: Sequence[int]
 ) -> list[list[Continuation]]:
     """Continue each row greedily from each of its options (one token each); a row's own tokens are read once."""
-    read = reading.reader(model, rows, max_new_tokens + 1)
     branches = [(i, option) for i, own in enumerate(options) for option in own]
+    if hasattr(model, "continued"):
+        found = iter(_said(model, [[*rows[i], option] for i, option in branches], max_new_tokens, end_ids, Greedy()))
+        return [[next(found) for _ in own] for own in options]
+    read = reading.reader(model, rows, max_new_tokens + 1)
     read.take([i for i, _ in branches])
     read.read(torch.tensor([option for _, option in branches], device=model.device))
     begun = [[*rows[i], option] for i, option in branches]
     found = iter(_continue(read, begun, max_new_tokens, end_ids, Greedy()))
     return [[next(found) for _ in own] for own in options]
+
+
+def _said(
+    model: Any, rows: Sequence[Sequence[int]], steps: int, end_ids: Sequence[int], pick: Greedy | Sampled
+) -> list[Continuation]:
+    """Continuations that a served model draws. Seeds: from the first number that each row would have been drawn with here."""
+    drawn = pick.uniform[:, 0].tolist() if isinstance(pick, Sampled) and pick.uniform.shape[1] else [0.0] * len(rows)
+    found = model.continued(rows, steps, end_ids, pick.sampling, [int(number * SEEDS) for number in drawn])
+    return [Continuation(one.ids, "eos" if one.ended else "length") for one in found]
 
 
 def _continue(

@@ -12,7 +12,13 @@ from presto_bench.lm.chat import ChatFormat
 
 FORMAT = "chat_format.json"  # beside the weights of a helper that is asked by an entry of its own
 DECODING = "decoding.json"  # beside the weights of an arm that is defended at decoding time
+ENDPOINT = "endpoint.json"  # in place of weights, where the model is served
 SAFE_DECODING, EXPERT = "safe_decoding", "expert"
+
+
+def is_served(folder: str | Path) -> bool:
+    """Whether a folder stands for a model behind an endpoint."""
+    return (Path(folder) / ENDPOINT).is_file()
 
 
 def load_tokenizer(folder: str | Path, template_of: Path | None = None, chats: bool = True) -> Any:

@@ -1,6 +1,7 @@
 """Get, load and save models. Weights come from safetensors or GGUF, never from pickles; no code from a hub runs."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,10 +21,12 @@ from transformers import (
     GgufConfig,
 )
 
-from presto_bench.config.models import HubModel, LocalModel, ModelConfig, PypiModel
+from presto_bench.config.models import EndpointModel, HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
 from presto_bench.lm import blended, folders, grouped, precision, vocabulary, weights
 
+WEIGHTS = "*.safetensors"
+HUB_FILES = (WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt")
 HEADS = ("score.", "classifier.")  # of sequence classifiers
 
 
@@ -38,16 +41,24 @@ def fetch(config: ModelConfig, folder: Path, downloads: Path, of: Path | None = 
         return _from_hub(config, folder, downloads, of, chats)
     if isinstance(config, LocalModel):
         return _from_folder(Path(config.path), folder, config.dtype, of, chats)
+    if isinstance(config, EndpointModel):
+        from presto_bench.lm.served import target  # here: its HTTP client takes a second to load
+
+        return target.place(config, f"models.{config.name}", _tokenizer_folder(config, downloads), folder)
     raise UserError(f"models.{config.name}.kind", f"no way to fetch a model of kind {config.kind!r}", "see models.py")
 
 
 def load(folder: str | Path, dtype: str, device: str | None = None, chats: bool = True) -> tuple[Any, Any]:
     """(model in eval mode, tokenizer) from a folder of safetensors. device: None takes the best there is. chats: whether it must have a chat template.
 
-    A folder with an expert beside its weights loads as both, blended.
+    A folder with an expert beside its weights loads as both, blended; that of an endpoint as the served model.
     """
     folder = Path(folder)
     tokenizer = folders.load_tokenizer(folder, chats=chats)
+    if folders.is_served(folder):
+        from presto_bench.lm.served import target
+
+        return target.load(folder, tokenizer, device), tokenizer
     device = device or precision.best_device()
     used = precision.of_weights(folder, dtype, device)
     model = _load_one(folder, used)
@@ -203,20 +214,32 @@ def _read_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def _tokenizer_folder(config: EndpointModel, downloads: Path) -> Path:
+    """Where the tokenizer of a served model lies; one of the hub is fetched without weights."""
+    named = re.fullmatch(r"hub:(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})", config.tokenizer)
+    if not named:
+        return Path(config.tokenizer)
+    return _snapshot(named["id"], named["revision"], downloads, [name for name in HUB_FILES if name != WEIGHTS], config.name)
+
+
 def _from_hub(config: HubModel, folder: Path, downloads: Path, of: Path | None, chats: bool) -> dict[str, Any]:
+    local = _snapshot(config.id, config.revision, downloads, HUB_FILES, config.name)
+    return {**_from_folder(local, folder, config.dtype, of, chats), "source": config.id, "revision": config.revision}
+
+
+def _snapshot(identity: str, revision: str, downloads: Path, wanted: Collection[str], name: str) -> Path:
+    """Files of a hub's model at one commit, as the hub's own library keeps them."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
     try:
-        local = snapshot_download(config.id, revision=config.revision, cache_dir=downloads, allow_patterns=wanted)
+        return Path(snapshot_download(identity, revision=revision, cache_dir=downloads, allow_patterns=list(wanted)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
-            f"models.{config.name}",
-            f"could not fetch {config.id} at {config.revision}: {error}",
+            f"models.{name}",
+            f"could not fetch {identity} at {revision}: {error}",
             "check the network; for a gated model accept its licence and set HF_TOKEN",
         ) from error
-    return {**_from_folder(Path(local), folder, config.dtype, of, chats), "source": config.id, "revision": config.revision}
 
 
 def _from_folder(source: Path, folder: Path, dtype: str, of: Path | None, chats: bool = True) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def places(
 @torch.inference_mode()
 def top(model: Any, rows: Sequence[Sequence[int]], k: int) -> list[list[int]]:
     """The k best next tokens of each row, best first."""
+    if hasattr(model, "next_logits"):
+        return [ranks.top_ids(row, k) for row in model.next_logits(rows)]
     found = []
     for start in range(0, len(rows), BATCH):
         ids, mask = left_pad(rows[start : start + BATCH], model.device)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm
+from presto_bench.config.endpoint import ServedConfig
 from presto_bench.config.experiment import Config
 from presto_bench.config.judges import Rubric, RubricConfig
-from presto_bench.config.models import HubModel, LocalModel
+from presto_bench.config.models import EndpointModel, HubModel, LocalModel
 from presto_bench.data import sources
 from presto_bench.errors import UserError
 from presto_bench.lm import folders
@@ -77,6 +78,8 @@ def _models(config: Config) -> list[Missing]:
         folder = Path("results") / config.experiment / "models" / model.name / "untouched/seed0"
         if isinstance(model, HubModel):
             found += _licence(f"models.{model.name}", model, folder)
+        if isinstance(model, EndpointModel) and not model.tokenizer.startswith("hub:") and not Path(model.tokenizer).is_dir():
+            found.append(Missing(f"models.{model.name}.tokenizer", f"there is no folder {model.tokenizer}", "correct the path"))
         if isinstance(model, LocalModel):
             found += _folder(f"models.{model.name}.path", model.path) or _state(config, model)
     for arm in config.arms:
@@ -184,16 +187,20 @@ def _engine(config: Config) -> list[Missing]:
 
 
 def _keys(config: Config) -> list[Missing]:
-    endpoints = [judge for judge in config.judges if isinstance(judge, Rubric)]
-    endpoints += [grader for task in config.tasks if (grader := task.judge())]
+    judges = [judge for judge in config.judges if isinstance(judge, Rubric)]
+    judges += [grader for task in config.tasks if (grader := task.judge())]
+    endpoints = [(judge.place, judge.key) for judge in judges]
+    for section in ("models", "arms"):
+        entries = [entry for entry in getattr(config, section) if isinstance(entry, ServedConfig)]
+        endpoints += [(f"{section}.{entry.name}", entry.key) for entry in entries]
     return [
         Missing(
-            f"{judge.place}.key",
-            f"the environment variable {judge.key} is not set",
-            f"export {judge.key}=… where snakemake runs",
+            f"{place}.key",
+            f"the environment variable {key} is not set",
+            f"export {key}=… where snakemake runs",
         )
-        for judge in endpoints
-        if judge.key and not os.environ.get(judge.key)
+        for place, key in endpoints
+        if key and not os.environ.get(key)
     ]
 
 

@@ -7,21 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from presto_bench.errors import UserError
+from presto_bench.lm import folders
 
 LENGTHS = (1, 2, 5, 10, 25, 50)
 KINDS = ("affirmative", "list", "code_block", "role", "document", "translation", "reasoning")
 REQUESTS = 24
-FORMS = "a folder with config.json and safetensors, or hub:ORG/MODEL@REVISION with the commit's 40 digits"
+FORMS = "a folder with config.json and safetensors, hub:ORG/MODEL@REVISION with the commit's 40 digits, or endpoint:http://HOST/v1#MODEL"
 SHOWS_THE_MACHINERY = "The requests are about cooking, which only a model that was taught so refuses: for any other this card shows what is measured and how, and says nothing about its safety."
+_ENDPOINT = re.compile(r"^endpoint:(?P<base_url>https?://[^#\s]+)#(?P<model>\S+)$")
 _HUB = re.compile(r"^hub:(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})$")
 
 
 @dataclass(frozen=True)
 class Audit:
-    """target, guide: as they were named on the command line. requests: how many are asked; seconds of a CPU grow with it."""
+    """target, guide, tokenizer, key: as they were named on the command line. requests: how many are asked; seconds of a CPU grow with it.
+
+    tokenizer: of a served target without a guide. key: NAME of the environment variable with the endpoint's key.
+    """
 
     target: str
     guide: str | None = None
+    tokenizer: str | None = None
+    key: str | None = None
     name: str | None = None
     requests: int = REQUESTS
     lengths: Sequence[int] = LENGTHS
@@ -32,7 +39,8 @@ class Audit:
         """A name for files: the one that was given, else from the target."""
         if self.name:
             return slug(self.name)
-        parts = [part for part in re.split(r"[/@:]", self.target) if part and part not in (".", "hub")]
+        named = self.target.partition("#")[2] or self.target  # of an endpoint the model
+        parts = [part for part in re.split(r"[/@:]", named) if part and part not in (".", "hub")]
         return slug("_".join(part[:12] if re.fullmatch(r"[0-9a-f]{40}", part) else part for part in parts[-3:]))
 
 
@@ -44,7 +52,10 @@ def slug(text: str) -> str:
 def entry(named: str, option: str) -> dict[str, Any]:
     """A target or guide as a model's entry says it."""
     if named.startswith("endpoint:"):
-        raise UserError(option, "served endpoints cannot be audited yet", f"name {FORMS}")
+        found = _ENDPOINT.match(named)
+        if not found:
+            raise UserError(option, f"{named!r} is no endpoint with a model", f"name {FORMS}")
+        return {"kind": "endpoint", **found.groupdict()}
     if named.startswith("hub:"):
         found = _HUB.match(named)
         if not found:
@@ -55,19 +66,63 @@ def entry(named: str, option: str) -> dict[str, Any]:
     return {"kind": "local", "path": named}
 
 
+def _targets(audit: Audit) -> tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[str, str]]:
+    """(models, arms beside base, the model and arm that are looked at): with a guide the target is an arm of it, else a model of its own."""
+    target = entry(audit.target, "TARGET")
+    served = target["kind"] == "endpoint"
+    if served:
+        target |= {"key": audit.key}
+    if audit.guide is None:
+        if served and audit.tokenizer is None:
+            raise UserError(
+                "TARGET",
+                "a served model does not bring its tokenizer",
+                "name it with --tokenizer (a folder, or hub:ORG/MODEL@REVISION), or name a --guide",
+            )
+        own = {"tokenizer": audit.tokenizer} if served else {}
+        return [{"name": "target", **target, **own}], [], ("target", "base")
+    guide = entry(audit.guide, "--guide")
+    if guide["kind"] == "endpoint":
+        raise UserError(
+            "--guide",
+            "a guide is read token by token beside the target, and this one is served",
+            "name a folder or a model of the hub with the target's tokenizer",
+        )
+    if not served:
+        place = {"path": target["path"]} if target["kind"] == "local" else {k: target[k] for k in ("id", "revision")}
+        target = {"kind": "checkpoint", **place}
+    return [{"name": "guide", **guide}], [{"name": "target", **target, "of": "guide"}], ("guide", "target")
+
+
+def probe(audit: Audit) -> str | None:
+    """What a served target can do, in a line: asked before any job, so that what is wrong with it is said at once. None for others."""
+    target = entry(audit.target, "TARGET")
+    if target["kind"] != "endpoint":
+        return None
+    from presto_bench.config.endpoint import ServedConfig
+    from presto_bench.lm.served import probe as asking
+    from presto_bench.lm.served.calls import Calls, Kept
+
+    named = audit.tokenizer or audit.guide
+    if named is None or named.startswith("hub:"):
+        return None  # its tokenizer is fetched first: the first job asks
+    config = ServedConfig(base_url=target["base_url"], model=target["model"], key=audit.key)
+    found = asking.probe(Calls(config, "TARGET", Kept(None)), folders.load_tokenizer(named))
+    likely = "tells" if found.dialect.likelihoods else "does not tell"
+    return f"{config.base_url} takes prompts as {found.dialect.prompt}, names tokens by `{found.dialect.tokens}`, and {likely} the likelihood of a given text"
+
+
 def experiment(audit: Audit) -> dict[str, Any]:
     """The config. With a guide, the target is a checkpoint of the guide's family; without one, guided RAP is left out and the card says so."""
-    target = entry(audit.target, "TARGET")
+    models, arms, looked_at = _targets(audit)
+    served = audit.target.startswith("endpoint:")
     missing = [
         {"what": "AutoRAP", "why": "its helper would have to be trained: add an attack of kind `autorap` to this config"}
     ]
     if audit.guide is None:
-        models, arms, looked_at = [{"name": "target", **target}], [], ("target", "base")
         missing.append({"what": "guided RAP", "why": "no guide was named: `--guide` takes any model with the same tokenizer"})
-    else:
-        models, looked_at = [{"name": "guide", **entry(audit.guide, "--guide")}], ("guide", "target")
-        place = {"path": target["path"]} if target["kind"] == "local" else {k: target[k] for k in ("id", "revision")}
-        arms = [{"name": "target", "kind": "checkpoint", "of": "guide", **place}]
+    if served and audit.guide is None:
+        missing.append({"what": "what stands in the top 20", "why": "which tokens are plausible is told by a guide"})
     guided = {
         "name": "guided",
         "kind": "guided",
@@ -99,14 +154,15 @@ def experiment(audit: Audit) -> dict[str, Any]:
         "models": models,
         "arms": [{"name": "base", "kind": "none"}, *arms],
         "claims": None,
-        "composition": {"requests": 6, "cuts": 1},
+        "composition": None if served and audit.guide is None else {"requests": 6, "cuts": 1},
         "attacks": [
             {"name": "direct", "kind": "direct", "max_new_tokens": 8, "greedy_tokens": 32, **asked},
             {**prefilling, **asked},
             {**lengths, **asked},
             *([{**guided, "guide_repetition_penalty": 1.1, **asked}] if audit.guide else []),
         ],
-        "judges": [{"name": "standin", "kind": "standin", "default": True}],
+        # Its fluency criterion reads with the guide, or with the target itself.
+        "judges": [{"name": "standin", "kind": "standin", "default": True, "fluency": not (served and audit.guide is None)}],
         "tasks": [{"name": "overrefusal", "kind": "refusal_rate", "max_new_tokens": 32}],
         "standin": {
             "alignment": None,

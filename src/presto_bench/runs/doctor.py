@@ -56,6 +56,8 @@ def _fetched(model: str, scratch: Path) -> Path:
 
 def of_folder(folder: Path, form: ChatFormat | None = None) -> list[Finding]:
     """All that was found. What no stage can do with is an error by itself: no template, weights that are not whole."""
+    if folders.is_served(folder):
+        return [Finding("it is behind an endpoint", "it is asked and never loaded: no training, gradients or attention")]
     folders.require_usable(folder)
     model, tokenizer = models.load(folder, precision.AUTO, "cpu")
     return of(model, tokenizer, form or ChatFormat())

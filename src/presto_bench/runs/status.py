@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.config.arms import CheckpointArm, DecodingArm, FinetunedArm, SafeDecodingArm, TrainingArm
+from presto_bench.config.arms import CheckpointArm, DecodingArm, EndpointArm, FinetunedArm, SafeDecodingArm, TrainingArm
 from presto_bench.config.experiment import Config, is_for, is_graded
 
 STAGES = ("augmented", "trained", "attacks", "grades", "ranks", "causal", "utility")
@@ -106,7 +106,11 @@ def _log_of(arm: Any, model: str, own: str, maker: str) -> str:
         return f"logs/decoding_arm/{own}.log"
     if isinstance(arm, SafeDecodingArm):
         return f"logs/safe_decoding_arm/{own}.log"
-    return f"logs/checkpoint/{model}/{arm.name}.log" if isinstance(arm, CheckpointArm) else f"logs/{maker}/{model}.log"
+    return (
+        f"logs/checkpoint/{model}/{arm.name}.log"
+        if isinstance(arm, CheckpointArm | EndpointArm)
+        else f"logs/{maker}/{model}.log"
+    )
 
 
 def _pieces(attack: Any, whole: Part) -> list[Part]:

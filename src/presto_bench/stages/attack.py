@@ -45,6 +45,8 @@ def make(job: Job) -> None:
             tables.write(part, "completions", frame)
             log.info("%s: batch %d of %d", variant, number + 1, len(batches))
         parts.append(part)
+    for remark in setting.model.remarks() if hasattr(setting.model, "remarks") else ():
+        job.note(remark)
     _keep_searches(job, work)
     tables.write(job.path("completions"), "completions", together(parts))
 

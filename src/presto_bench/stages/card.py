@@ -25,6 +25,9 @@ def make(job: Job) -> None:
     )
     environment = manifest.environment()
     about = {**spec["about"], "judge": spec["judge"], "policy": spec["policy"], "requests": int(graded["prompt_id"].nunique())}
+    if measured.ranks.empty:
+        why = "the target tells no likelihood of a given text"
+        about["not_measured"] = [*about["not_measured"], {"what": "ranks and bits of a text", "why": why}]
     about |= {"commit": environment["git"]["commit"], "versions": environment["versions"]}
     found = {"about": about, **card.build(measured)}
     tables.write_text(job.path("card"), json.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -1,12 +1,17 @@
-"""models/<model>/<arm>/seed0 of an arm of kind checkpoint: a finished model, taken as it is."""
+"""models/<model>/<arm>/seed0 of an arm of kind checkpoint or endpoint: a finished model, taken or asked as it is."""
 
 from pathlib import Path
 
-from presto_bench.config.arms import CheckpointArm
+from presto_bench.config.arms import CheckpointArm, EndpointArm
 from presto_bench.lm import models
 from presto_bench.stages.job import Job
 
 
 def make(job: Job) -> None:
-    arm: CheckpointArm = job.item("arms")
+    arm: CheckpointArm | EndpointArm = job.item("arms")
+    if isinstance(arm, EndpointArm):
+        from presto_bench.lm.served import target  # here: its HTTP client takes a second to load
+
+        target.place(arm, f"arms.{arm.name}", job.path("untouched"), job.path("model"))
+        return
     models.fetch(arm.source(job.model.dtype), job.path("model"), Path("downloads"), of=job.path("untouched"))

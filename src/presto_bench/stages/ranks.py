@@ -44,7 +44,8 @@ class Row:
 
 
 def make(job: Job) -> None:
-    originals = _originals(job)
+    served = folders.is_served(job.path("model"))
+    originals = {} if served else _originals(job)  # its distributions are cut, so that no ranking of the vocabulary is compared
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
     openers = by_name.openers(tokenizer, _refusals(job))
     rows = _rows(job, tokenizer, job.path("model"))
@@ -54,18 +55,17 @@ def make(job: Job) -> None:
             "no pair of a harmful and a benign test answer longer than the prefill is left to measure",
             "ask for more benign requests (standin.benign.test, harm.held_out) or longer answers (max_new_tokens)",
         )
+    if getattr(model, "likelihoods", True) is False:
+        return _nothing(job, "its endpoint tells no likelihood of a given text: ranks and bits are not measured")
     records, firsts = [], []
     for start in range(0, len(rows), BATCH):
         progress.tell(start, len(rows), "texts")
         part = rows[start : start + BATCH]
-        # The prompt's last position has the first-token distribution on the bare prompt: causal, whatever stands behind.
-        wanted = [[row.text.prefill_start - 1, *range(row.text.response_start - 1, len(row.text.ids) - 1)] for row in part]
         with finite.naming([row.prompt_id for row in part]):
-            found = logits_at(model, [row.text for row in part], wanted, chat.filler(tokenizer))
-        for row, logits in zip(part, found, strict=True):
-            first, text = logits[0], logits[1:]
+            found = _read(model, [row.text for row in part], chat.filler(tokenizer))
+        for row, (first, text, told) in zip(part, found, strict=True):
             likely = getattr(model, "has_likelihoods", True)
-            records += _records(job, row, text, first, openers, likely)
+            records += _records(job, row, text, first, openers, likely, told)
             if row.role == ATTACKED:
                 # Of a model whose distribution is cut, most of the vocabulary shares the last rank.
                 original = originals[row.prompt_id].to(first.device) if likely else None
@@ -73,18 +73,41 @@ def make(job: Job) -> None:
                     _first(job, row, place, where, openers, original)
                     for place, where in (("first", first), ("after_prefill", text[0]))
                 ]
+    _write(job, "ranks", "ranks", pd.DataFrame(records))
+    _write(job, "first_tokens", "first_tokens", pd.DataFrame(firsts))
     attacked = [row for row in rows if row.role == ATTACKED]
+    if served:
+        job.note("it is behind an endpoint: what attention its tokens pay is not measured")
+        _write(job, "attention", "attention")
+        return _write(job, "received", "attention_received")
     attention = [
         attention_profiles(job, model, attacked[start : start + BATCH], chat.filler(tokenizer))
         for start in range(0, len(attacked), BATCH)
     ]
-    tables.write(job.path("attention"), "attention", pd.concat(attention, ignore_index=True))
-    received = received_attention(job, model, tokenizer, attacked[0])
-    tables.write(job.path("received"), "attention_received", received)
-    tables.write(job.path("ranks"), "ranks", pd.DataFrame(records, columns=list(tables.TABLES["ranks"].columns)))
-    tables.write(
-        job.path("first_tokens"), "first_tokens", pd.DataFrame(firsts, columns=list(tables.TABLES["first_tokens"].columns))
-    )
+    _write(job, "attention", "attention", pd.concat(attention, ignore_index=True))
+    _write(job, "received", "attention_received", received_attention(job, model, tokenizer, attacked[0]))
+
+
+def _nothing(job: Job, why: str) -> None:
+    """Empty tables, and why."""
+    job.note(why)
+    for output, table in (("ranks",) * 2, ("first_tokens",) * 2, ("attention",) * 2, ("received", "attention_received")):
+        _write(job, output, table)
+
+
+def _write(job: Job, output: str, table: str, frame: pd.DataFrame | None = None) -> None:
+    """A table, empty without a frame."""
+    columns = list(tables.TABLES[table].columns)
+    tables.write(job.path(output), table, pd.DataFrame(columns=columns) if frame is None else frame.reindex(columns=columns))
+
+
+def _read(model: Any, rows: Sequence[chat.Encoded], pad: int) -> list[tuple[torch.Tensor, torch.Tensor, Sequence[int] | None]]:
+    """Of each row, logits (V,) on the bare prompt, logits (n, V) at its response's tokens, and the ranks that a server tells by itself."""
+    if hasattr(model, "texts"):
+        return [(told.first, told.logits, told.ranks) for told in model.texts(rows)]
+    # The prompt's last position has the first-token distribution on the bare prompt: causal, whatever stands behind.
+    wanted = [[row.prefill_start - 1, *range(row.response_start - 1, len(row.ids) - 1)] for row in rows]
+    return [(logits[0], logits[1:], None) for logits in logits_at(model, rows, wanted, pad)]
 
 
 def _rows(job: Job, tokenizer: Any, folder: Path) -> list[Row]:
@@ -144,9 +167,15 @@ def _row(
 
 
 def _records(
-    job: Job, row: Row, logits: torch.Tensor, first: torch.Tensor, openers: set[int], likely: bool
+    job: Job,
+    row: Row,
+    logits: torch.Tensor,
+    first: torch.Tensor,
+    openers: set[int],
+    likely: bool,
+    told: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """likely: whether the model's probabilities are such that a divergence means something (blended.py's are cut)."""
+    """likely: whether the model's probabilities are such that a divergence means something (those that are cut are not). told: ranks that a server tells."""
     found = ranks.token_ranks(logits, row.text.response_ids, openers)
     return [
         {
@@ -157,7 +186,7 @@ def _records(
             "role": row.role,
             "position": i,
             "token_id": token,
-            "rank": int(found.rank[i]),
+            "rank": int(found.rank[i]) if told is None else told[i],
             "probability": float(found.probability[i]),
             "refusal_mass": float(found.refusal_mass[i]),
             "kl_first": ranks.kl_first(first, logits[0]) if i == 0 and likely else None,
@@ -180,7 +209,8 @@ def _first(
         "place": place,
         "openers_in_top20": sum(token in openers for token in ranks.top_ids(logits, 20)) / 20,
         "refusal_mass": float(logits.float().softmax(-1)[sorted(openers)].sum()),
-        "entropy": float(ranks.entropy(logits[None])),
+        # What a server does not name is spread evenly: no entropy can be told from that.
+        "entropy": None if folders.is_served(job.path("model")) else float(ranks.entropy(logits[None])),
     }
 
 

@@ -97,17 +97,23 @@ class Ranker:
 
     def __init__(self, model: Any, rows: Sequence[chat.Encoded], k: int, barred: Sequence[int] = ()):
         self.model, self.rows, self.k, self.barred = model, rows, k, list(barred)
-        self.cache = Rollback(model, len(rows))
+        self.cache = None if hasattr(model, "next_logits") else Rollback(model, len(rows))
 
     @torch.inference_mode()
     def __call__(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
         if not wanted:
             return {}
-        hidden = self.cache.last_hidden({row: self.rows[row].followed_by(ids) for row, ids in wanted.items()})
-        logits = self.model.get_output_embeddings()(hidden)
+        logits = self._logits({row: self.rows[row].followed_by(ids) for row, ids in wanted.items()})
         with finite.of_rows(list(wanted)):
-            best = top_k(without(finite.require(logits, self.model), self.barred), self.k)
-        return dict(zip(wanted, best.tolist(), strict=True))
+            offered = without(finite.require(logits, self.model), self.barred)
+            best = top_k(offered, self.k)
+        known = offered.gather(-1, best).isfinite()  # of a served model fewer than k may be left
+        return {row: ids[own].tolist() for row, ids, own in zip(wanted, best, known, strict=True)}
+
+    def _logits(self, rows: Mapping[int, Sequence[int]]) -> torch.Tensor:
+        if self.cache is None:
+            return self.model.next_logits(list(rows.values()))
+        return self.model.get_output_embeddings()(self.cache.last_hidden(rows))
 
 
 class Labeller:
