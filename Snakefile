@@ -41,6 +41,7 @@ rule all:
         f"{RESULTS}/summary.json",
         f"{RESULTS}/manifest.json",
         f"{RESULTS}/front.rst",
+        f"{RESULTS}/report/index.html",
         TABLES,
         FIGURES,
         [f"{RESULTS}/verdicts.json"] if CONFIG.claims else [],
@@ -62,6 +63,7 @@ include: "rules/measure.smk"
 include: "rules/grade.smk"
 include: "rules/analyse.smk"
 include: "rules/report.smk"
+include: "rules/page.smk"
 
 
 if CONFIG.strength:

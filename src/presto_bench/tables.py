@@ -135,6 +135,22 @@ TABLES: dict[str, Table] = {
         ("place", "step", "rank"),
         private=True,
     ),
+    "steps": Table(
+        {
+            **_RUN,
+            "attack": S,
+            "prompt_id": S,
+            "step": I,
+            "rank": I,
+            "token_id": I,
+            "token": S,
+            "kind": S,
+            "probability": F,
+            "picked": pa.bool_(),
+        },
+        ("attack", "prompt_id", "step", "rank"),
+        private=True,
+    ),
     "composition": Table(_COMPOSITION, ("prompt_id", "depth", "rank"), private=True),
     "candidates": Table({**_COMPOSITION, "attack": S, "said": F}, ("prompt_id", "depth", "rank"), private=True),
     "causal": Table(

@@ -117,7 +117,7 @@ def test_a_sampled_answer_is_drawn_by_the_server_with_a_seed_of_its_own_and_the_
     first, second = [body for body in server.calls if body["max_tokens"] == 6][:2]
     assert first["seed"] != second["seed"] and 0 <= first["seed"] < 2**31
     assert (first["temperature"], first["top_k"], first["top_p"]) == (0.7, 20, 0.9)
-    assert first["repetition_penalty"] == first["repeat_penalty"] == 1.1 and first["repeat_last_n"] == -1
+    assert first["repetition_penalty"] == first["repeat_penalty"] == 1.1 and first["repeat_last_n"] == len(row) + 6
     assert found[0] == found[1]
 
 

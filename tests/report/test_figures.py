@@ -1,9 +1,11 @@
 """What figures show of their tables. That each is drawn, the workflow's tests see."""
 
+import matplotlib.pyplot as plt
 import pandas as pd
+import pytest
 
 from presto_bench.analysis.coercion import NET
-from presto_bench.report.figures import price, sweeps
+from presto_bench.report.figures import headline, pareto, price, scores, style, sweeps
 from presto_bench.report.figures.data import Data
 
 
@@ -20,9 +22,9 @@ def test_the_sweeps_figure_reads_k_and_steps_from_the_variants():
             ("direct", "sampled"),
         ]
     ]
-    scores = pd.DataFrame(rows)
-    data = Data({"scores": scores}, ["m"], {"m": ["da"]}, {}, "j", ("guided", "k20_prefill"), ("a", "b"), ["guided", "autorap"])
-    table = sweeps.swept(scores, data)
+    table = pd.DataFrame(rows)
+    data = Data({"scores": table}, ["m"], {"m": ["da"]}, {}, "j", ("guided", "k20_prefill"), ("a", "b"), ["guided", "autorap"])
+    table = sweeps.swept(table, data)
     found = set(zip(table["attack"], table["k"], table["steps"], table["first_k"], strict=True))
     assert found == {("guided", 20, 0, 20), ("autorap", 20, 64, 20), ("autorap", 20, 16, 20), ("autorap", 5, 64, 20)}
     left, right = sweeps.draw(data).axes
@@ -52,4 +54,75 @@ def test_the_price_figure_has_a_point_for_every_arm_that_was_measured_and_a_colo
     points = {(c.lines[0].get_xdata()[0], c.lines[0].get_ydata()[0]): c.lines[0].get_color() for c in axis.containers}
     assert set(points) == set(places.values())
     assert points[1.0, 6.0] == points[1.2, 9.0] and len(set(points.values())) == 3
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["not trained here", "DA", "DA + PRESTO"]
+    named = ["base (not trained here)", "DA", "presto_weak (DA + PRESTO)", "presto_strong (DA + PRESTO)"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == named
+
+
+def crowded(arms: int) -> Data:
+    """Many arms with long names, every kind of variant, all at one place: what labels must not overlap in."""
+    names = ["base", *(f"da_presto_all_queries_weight_{number:02d}" for number in range(arms - 1))]
+    variants = [
+        ("direct", "sampled"),
+        ("prefilling", "prefill_full"),
+        ("guided", "k20_prefill"),
+        ("guided", "k20_prefill_swapped"),
+        ("guided", "k20_noprefill_guide_only"),
+        ("autorap", "k20_noprefill_s512"),
+    ]
+    same = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    scores = [{"model": "m", "arm": a, "attack": at, "variant": v, "judge": "j", **same} for a in names for at, v in variants]
+    utility = [{"model": "m", "arm": a, "task": "heldout", "mean": 1.0, "low": 0.9, "high": 1.1} for a in names]
+    bits = [{"model": "m", "arm": a, "what": NET, "value": 1.0, "low": 0.5, "high": 1.5} for a in names]
+    compared = [
+        {"model": "m", "attack": at, "variant": v, "judge": "j", "value": 0.1, "low": 0.0, "high": 0.2} for at, v in variants
+    ]
+    tables = {
+        name: pd.DataFrame(rows)
+        for name, rows in (("scores", scores), ("utility", utility), ("bits", bits), ("comparisons", compared))
+    }
+    methods = {arm: "DA + PRESTO" for arm in names}
+    return Data(
+        tables,
+        ["m"],
+        {"m": names},
+        {"heldout": "answer_loss"},
+        "j",
+        ("guided", "k20_prefill"),
+        (names[0], names[1]),
+        methods=methods,
+    )
+
+
+def seen(axis):
+    """Labels of the ticks that lie within the axis: others are not drawn."""
+    low, high = sorted(axis.get_view_interval())
+    return [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+
+
+@pytest.mark.parametrize("arms", [2, 5, 12])
+@pytest.mark.parametrize("drawn", [scores, price, pareto, headline])
+def test_no_label_lies_on_another_or_outside_the_picture(drawn, arms):
+    with style.house():
+        figure = drawn.draw(crowded(arms))
+        figure.canvas.draw()
+        renderer, whole = figure.canvas.get_renderer(), figure.bbox
+        texts = [
+            text.get_window_extent(renderer)
+            for axis in figure.axes
+            for text in (
+                *seen(axis.yaxis),
+                *seen(axis.xaxis),
+                axis.xaxis.label,
+                axis.yaxis.label,
+                axis.title,
+                *(axis.get_legend().get_texts() if axis.get_legend() else ()),
+            )
+            if text.get_visible() and text.get_text()
+        ]
+        plt.close(figure)
+    assert len(texts) > 8
+    overlapping = [
+        (a, b) for i, a in enumerate(texts) for b in texts[i + 1 :] if a.shrunk(0.96, 0.9).overlaps(b.shrunk(0.96, 0.9))
+    ]
+    assert not overlapping
+    assert all(whole.x0 - 1 <= t.x0 and t.x1 <= whole.x1 + 1 and whole.y0 - 1 <= t.y0 and t.y1 <= whole.y1 + 1 for t in texts)

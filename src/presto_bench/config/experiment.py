@@ -11,6 +11,7 @@ from presto_bench.config.composition import CompositionConfig
 from presto_bench.config.curve import CurveConfig
 from presto_bench.config.harm import HarmConfig
 from presto_bench.config.helper import HelperConfig
+from presto_bench.config.page import PageConfig
 from presto_bench.config.parts import UNTOUCHED, Item, Name, Strict
 from presto_bench.config.pool import PoolConfig
 from presto_bench.config.standin import StandinConfig
@@ -58,6 +59,7 @@ class Config(Strict):
         CompositionConfig(),
         description="what stands in each arm's top 20; null: measured only where AutoRAP's helper is checked on it",
     )
+    page: PageConfig = PageConfig()
     causal: CausalConfig | None = Field(None, description="the causal test; null leaves it out")
     claims: str | None = Field("config/claims.yaml", description="claims to be judged; null: none")
     gpu_form: Literal["gpu", "gres"] = Field("gpu", description="how the cluster asks for GPUs: --gpus=N or --gres=gpu:N")

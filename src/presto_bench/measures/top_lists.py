@@ -1,4 +1,4 @@
-"""The likeliest next tokens, step by step, as an attacker of ranks sees them (the paper's Figures 1 and 2)."""
+"""The likeliest next tokens, step by step, as an attacker of ranks sees them (the paper's Figures 1 and 2): picked anew, or along a response that was given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from presto_bench.lm import finite
-from presto_bench.measures.ranks import top_k, without
+from presto_bench.lm import chat, finite
+from presto_bench.lm.forward import response_logits
+from presto_bench.measures.ranks import token_ranks, top_k, without
 
 SHOWN = 10  # tokens of a list
 CHOICE = 20  # ranks that the attacker may pick from
@@ -41,6 +42,23 @@ def lists(
         probabilities = logits.softmax(-1)[0, best]
         found.append(Step(tuple(best.tolist()), tuple(probabilities.tolist()), int(candidates[place]), place + 1))
     return found
+
+
+@torch.inference_mode()
+def along(model: Any, rows: Sequence[chat.Encoded], pad: int, k: int = CHOICE) -> list[list[Step]]:
+    """Of each row the k likeliest tokens at every token of its response, and which one that was, in one pass."""
+    return [_steps(logits, row.response_ids, k) for row, logits in zip(rows, response_logits(model, rows, pad), strict=True)]
+
+
+def _steps(logits: torch.Tensor, said: Sequence[int], k: int) -> list[Step]:
+    best = top_k(logits.float(), k)
+    own = torch.tensor(list(said), device=logits.device)[:, None]
+    ranks = token_ranks(logits, list(said), ()).rank.tolist()
+    probabilities = logits.float().softmax(-1).gather(-1, best)
+    return [
+        Step(tuple(ids), tuple(p), token, int(rank))
+        for ids, p, (token,), rank in zip(best.tolist(), probabilities.tolist(), own.tolist(), ranks, strict=True)
+    ]
 
 
 def _next(model: Any, ids: Sequence[int]) -> torch.Tensor:

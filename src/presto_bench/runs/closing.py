@@ -29,6 +29,7 @@ def screen(log: Path, config: Config, started: float) -> str:
         lines = [*_result(root), "", *lines]
         lines.append(f"numbers    {root}/tables, {root}/summary.json")
         lines.append(f"figures    {root}/figures")
+        lines.append(f"page       {root}/report/index.html (open it in any browser)")
         lines.append(f"report     snakemake --report {root}/report.html (with the same --configfile)")
     return "\n" + "\n".join(lines) + "\n"
 

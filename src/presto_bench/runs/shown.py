@@ -276,5 +276,29 @@ class Shown(Wanted):
         ]
         return [*(f"{self.results}/tables/{name}.csv" for name in names), f"{self.results}/tables/headline.txt"]
 
+    def page_tables(self):
+        """Every table that the page shows or offers."""
+        claims = [f"{self.results}/tables/verdicts.csv"] if self.config.claims else []
+        return [path for path in self.table_files() if path.endswith(".csv")] + claims
+
+    def page_figures(self):
+        """Figures that the page has as they are."""
+        return [f"{self.results}/figures/{name}.png" for name in ("headline", "curve") if name in self.figure_needs()]
+
+    def first_of_kind(self, kind):
+        """(attack, variant) of the first attack of a kind that all models have; None without any."""
+        found = next((attack for attack in self.config.attacks if attack.kind == kind and attack.only is None), None)
+        return [found.name, found.variants()[0]] if found else None
+
+    def stepped(self):
+        """The steps of the rank attack, of each arm's first seed that can be read along; none where nothing picks from ranks."""
+        attack, variant = self.rap()
+        if not self.config.page.steps or not variant.startswith("k"):
+            return []
+        served = {arm for arm in (item.name for item in self.config.arms if item.kind == "endpoint")}
+        models = [model.name for model in self.config.models if model.kind != "endpoint"]
+        runs = [(m, a, self.config.arm_seeds(a)[0]) for m in models for a in self.config.arm_names(m) if a not in served]
+        return [f"{self.results}/steps/{attack}/{m}/{a}/seed{s}.parquet" for m, a, s in runs]
+
     def figure_files(self):
         return [f"{self.results}/figures/{figure}.{ending}" for figure in self.figure_needs() for ending in ("pdf", "png")]

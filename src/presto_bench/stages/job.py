@@ -193,7 +193,8 @@ def _set_up_log(files: Any) -> None:
     else:
         handlers.append(logging.StreamHandler(sys.stderr))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True)
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
+    for name in ("fontTools", "httpx", "httpx2"):  # they tell of every glyph, and of every call
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _write_all_to(log_file: Path) -> None:

@@ -24,6 +24,7 @@ from presto_bench.lm import chat, finite, folders, models
 from presto_bench.lm.forward import logits_at
 from presto_bench.measures import ranks
 from presto_bench.policies import by_name
+from presto_bench.stages import openers as openers_of
 from presto_bench.stages.job import Job
 from presto_bench.training import attention_mass
 from presto_bench.training.examples import Example, collate
@@ -47,7 +48,7 @@ def make(job: Job) -> None:
     served = folders.is_served(job.path("model"))
     originals = {} if served else _originals(job)  # its distributions are cut, so that no ranking of the vocabulary is compared
     model, tokenizer = models.load(job.path("model"), job.model.dtype)
-    openers = by_name.openers(tokenizer, _refusals(job))
+    openers = openers_of.of(job, tokenizer)
     rows = _rows(job, tokenizer, job.path("model"))
     if not rows:
         raise UserError(
@@ -127,14 +128,6 @@ def _originals(job: Job) -> dict[str, torch.Tensor]:
             logits = logits_at(model, texts, [[text.prefill_start - 1] for text in texts], chat.filler(tokenizer))
         found |= {row.prompt_id: own[0].cpu() for row, own in zip(part, logits, strict=True)}
     return found
-
-
-def _refusals(job: Job) -> Sequence[str]:
-    """A stand-in's list, with those of models that others have aligned where this one is; else what the model's training triples say."""
-    if "triples" not in job.input:
-        common = by_name.common_refusals() if job.spec.get("aligned_by_others") else []
-        return [*by_name.standin(job.spec["policy"]).refusals(), *common]
-    return list(tables.read(job.path("triples"), "triples")["refusal"].unique())
 
 
 def cells(job: Job, tokenizer: Any, chat_format: chat.ChatFormat) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from presto_bench import tables
 from presto_bench.errors import UserError
 from presto_bench.lm import chat, folders, models, vocabulary
 from presto_bench.measures import top_lists
-from presto_bench.policies import by_name
+from presto_bench.stages import openers as openers_of
 from presto_bench.stages.job import Job
 
 STEPS = 8
@@ -29,7 +29,7 @@ def make(job: Job) -> None:
     found = {BEHIND: top_lists.lists(model, behind.ids, STEPS, barred, parent, guide.ids)}
     if job.wildcards["arm"] == "base":
         found[BARE] = top_lists.lists(model, behind.prompt_ids, STEPS)
-    openers = by_name.openers(tokenizer, _refusals(job))
+    openers = openers_of.of(job, tokenizer)
     rows = [row for place, steps in found.items() for row in _rows(tokenizer, place, steps, openers)]
     frame = pd.DataFrame(rows).assign(model=job.model.name, arm=job.wildcards["arm"], seed=job.seed, prompt_id=prompt_id)
     tables.write(job.path("shown"), "top_lists", frame[list(tables.TABLES["top_lists"].columns)])
@@ -54,12 +54,6 @@ def _request(job: Job) -> tuple[str, str, str]:
             "shown_request", f"no request {wanted!r} is attacked", f"an id of {job.path('prompts')}, such as {attacked[0]}"
         )
     return wanted, prompts.loc[wanted, "prompt"], prefills[wanted]
-
-
-def _refusals(job: Job) -> Sequence[str]:
-    if "triples" not in job.input:
-        return by_name.standin(job.spec["policy"]).refusals()
-    return list(tables.read(job.path("triples"), "triples")["refusal"].unique())
 
 
 def _rows(tokenizer: Any, place: str, steps: Sequence[top_lists.Step], openers: set[int]) -> list[dict[str, Any]]:

@@ -88,9 +88,9 @@ def continuation(
         "top_k": sampling.top_k,
         "min_p": sampling.min_p,
         "repetition_penalty": sampling.repetition_penalty,
-        # llama.cpp's name for the same; -1: over all that was read.
+        # llama.cpp's name for the same, over all that is read and said.
         "repeat_penalty": sampling.repetition_penalty,
-        "repeat_last_n": -1,
+        "repeat_last_n": len(prompt) + tokens,
         "seed": seed,
         "stop_token_ids": list(ends),
         "logprobs": 1,

@@ -3,6 +3,7 @@
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from presto_bench.report import words
 from presto_bench.report.figures import style
 from presto_bench.report.figures.data import Data
 
@@ -10,17 +11,16 @@ AXES = {"answer_loss": "held-out answer loss (nats a token)", "refusal_rate": "s
 
 
 def draw(data: Data) -> Figure:
-    """One panel a model and utility task; lower left is safe and useful."""
-    tasks = [name for name, kind in data.tasks.items() if kind in AXES] or list(data.tasks)
+    """One panel a model, against one cost: held-out loss where it was measured; lower left is safe and useful."""
+    tasks = [name for kind in AXES for name, own in data.tasks.items() if own == kind] or list(data.tasks)
     attack, variant = data.rap
-    figure, axes = plt.subplots(
-        len(data.models), max(len(tasks), 1), figsize=(3.9 * max(len(tasks), 1), 3.3 * len(data.models)), squeeze=False
-    )
-    for row, model in zip(axes, data.models, strict=True):
-        for axis, task in zip(row, tasks, strict=False):
+    figure, axes = plt.subplots(len(data.models), 1, figsize=(7, 3.3 * len(data.models)), squeeze=False)
+    for axis, model in zip(axes[:, 0], data.models, strict=True):
+        for task in tasks[:1]:
             _panel(axis, data, model, attack, variant, task)
-        row[0].set_title(model, loc="left")
-    axes[0][-1].legend(loc="best")
+        axis.set_title(model, loc="left")
+        if axis.has_data():
+            axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -42,5 +42,5 @@ def _panel(axis, data: Data, model: str, attack: str, variant: str, task: str) -
             **style.look(data.arms[model], arm),
         )
     axis.set_xlabel(AXES.get(data.tasks[task], task) + "   (lower is better)")
-    axis.set_ylabel(f"score under {attack} ({variant})\n(lower is safer)")
+    axis.set_ylabel(f"score under {words.attack(attack, {})},\n{words.variant(variant)} (lower is safer)")
     axis.set_ylim(bottom=-0.02)

@@ -1,4 +1,4 @@
-"""What each arm's depth costs: coercion bits net of damage against held-out loss, coloured by method."""
+"""What each arm's depth costs: coercion bits net of damage against held-out loss, coloured by method, with a marker an arm."""
 
 import math
 
@@ -13,7 +13,7 @@ from presto_bench.report.figures.data import Data
 def draw(data: Data) -> Figure:
     """One panel a model; upper left is deep and useful."""
     methods = list(dict.fromkeys(data.methods.values()))
-    figure, axes = plt.subplots(1, len(data.models), figsize=(5.6 * len(data.models), 4.2), squeeze=False)
+    figure, axes = plt.subplots(1, len(data.models), figsize=(7.2 * len(data.models), 4.2), squeeze=False)
     for axis, model in zip(axes[0], data.models, strict=True):
         _panel(axis, data, model, methods)
         axis.set_title(model, loc="left")
@@ -30,10 +30,10 @@ def _panel(axis, data: Data, model: str, methods: list[str]) -> None:
         if depth is None or cost is None or math.isnan(cost["mean"]):
             continue
         x, y, method = cost["mean"], depth["value"], data.methods[arm]
-        look = style.look(methods, method)
-        axis.errorbar(x, y, yerr=[[y - depth["low"]], [depth["high"] - y]], label=method, capsize=2, linewidth=0.7, **look)
+        look = {**style.look(methods, method), "marker": style.look(data.arms[model], arm)["marker"]}
+        told = style.label(arm) if style.label(arm) == method else f"{style.label(arm)} ({method})"
+        axis.errorbar(x, y, yerr=[[y - depth["low"]], [depth["high"] - y]], label=told, capsize=2, linewidth=0.7, **look)
         # What is hard in an answer is hard for all arms: these intervals are wide, and differences between arms are not. So they are drawn faintly.
         axis.hlines(y, cost["low"], cost["high"], color=look["color"], linewidth=0.5, alpha=0.3)
-        axis.annotate(style.label(arm), (x, y), textcoords="offset points", xytext=(4, 4), fontsize=6)
-    handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    axis.legend(handles.values(), handles.keys(), fontsize=7)
+    # Beside the points, which may lie on each other: names would too.
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -49,8 +49,9 @@ def look(arms: Sequence[str], arm: str) -> dict[str, str]:
     """colour and marker of an arm, by its place among the experiment's arms; the untouched model is none of them."""
     if arm not in arms:
         return {"color": "black", "marker": "x"}
-    i = list(arms).index(arm) % len(COLOURS)
-    return {"color": COLOURS[i], "marker": MARKERS[i]}
+    turn, i = divmod(list(arms).index(arm), len(COLOURS))
+    # Where colours come round again, markers are shifted, so that no two of 64 arms look the same.
+    return {"color": COLOURS[i], "marker": MARKERS[(i + turn) % len(MARKERS)]}
 
 
 def shift(arms: Sequence[str], arm: str, width: float = 0.14) -> float:

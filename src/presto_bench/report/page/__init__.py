@@ -1,0 +1,1 @@
+"""The result as one page: numbers, pictures, doubts and steps, in a file that needs no network."""

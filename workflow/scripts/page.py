@@ -1,0 +1,3 @@
+from presto_bench.stages import job, page
+
+job.run(page.make, snakemake)

@@ -1,0 +1,3 @@
+from presto_bench.stages import job, steps
+
+job.run(steps.make, snakemake)
