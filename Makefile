@@ -25,7 +25,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES) --logger presto-bench
 	@$(BIN)/snakemake --cores $(CORES) --quiet all --report results/standin/report.html
-	@echo "the browsable report is results/standin/report.html"
+	@echo "the result is results/standin/report/index.html: open it in a browser (Snakemake's own report, for provenance: results/standin/report.html)"
 
 # Copies the numbers and figures of a finished demo run into README and docs.
 readme: $(INSTALLED)
@@ -33,11 +33,11 @@ readme: $(INSTALLED)
 
 # Two at a time: most of a test's time is start-up of small jobs on one core.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not slurm and not gpu and not judge and not paper"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not slurm and not gpu and not judge and not paper and not browser"
 
 # What takes long: every slow test, the paper's DAG, and the whole matrix of faults, on a real Slurm too (root, Debian).
 test-long: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or faults) and not slurm and not gpu and not judge and not paper"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or faults) and not slurm and not gpu and not judge and not paper and not browser"
 	$(BIN)/python -m pytest -m paper
 	$(BIN)/python -m pytest -m slurm
 

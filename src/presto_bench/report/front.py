@@ -64,7 +64,7 @@ def page(
         "Would the untouched model say it? (mean probability a token of what attacks got)": _scores(
             tables["scores"], attacks, control
         ),
-        "Which claims hold?": _verdicts(tables["verdicts"]),
+        "Which claims hold?": verdicts(tables["verdicts"]),
     }
     for title, rows in sections.items():
         if rows.empty:
@@ -122,7 +122,7 @@ def _mixed(precisions: Mapping[str, int] | None) -> list[str]:
     ]
 
 
-def _interval(value: float, low: float, high: float) -> str:
+def interval(value: float, low: float, high: float) -> str:
     if pd.isna(value):
         return "–"
     return f"{value:.2f}" if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
@@ -200,10 +200,10 @@ def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str | None) -> 
 
 
 def _shown(rows: pd.DataFrame, value: str) -> list[str]:
-    return [_interval(*cell) for cell in zip(rows[value], rows["low"], rows["high"], strict=True)]
+    return [interval(*cell) for cell in zip(rows[value], rows["low"], rows["high"], strict=True)]
 
 
-def _verdicts(verdicts: pd.DataFrame) -> pd.DataFrame:
+def verdicts(verdicts: pd.DataFrame) -> pd.DataFrame:
     if verdicts.empty:
         return verdicts
     difference = _shown(verdicts.rename(columns={"difference": "value"}), "value")

@@ -295,7 +295,7 @@ class Shown(Wanted):
         attack, variant = self.rap()
         if not self.config.page.steps or not variant.startswith("k"):
             return []
-        served = {arm for arm in (item.name for item in self.config.arms if item.kind == "endpoint")}
+        served = [arm.name for arm in self.config.arms if arm.kind == "endpoint"]
         models = [model.name for model in self.config.models if model.kind != "endpoint"]
         runs = [(m, a, self.config.arm_seeds(a)[0]) for m in models for a in self.config.arm_names(m) if a not in served]
         return [f"{self.results}/steps/{attack}/{m}/{a}/seed{s}.parquet" for m, a, s in runs]

@@ -45,16 +45,17 @@ def html(found: Found) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made = sections.built(found.shown)
+    made, checked = sections.built(found.shown), sections.checks(found.shown.tables.get("checks", pd.DataFrame()))
     key = charts.answer(found.shown)
     stepped = sections.steps(found.steps, found.shown, found.show)
     too_large = len(str(stepped)) > MOST_STEPS
     return environment.get_template(TEMPLATE).render(
         experiment=found.experiment,
         question=front.QUESTION,
-        headline=[safe(line) for line in found.headline],
+        answer=sections.answer(found.shown) or [safe(line) for line in found.headline],
+        doubt=sections.doubt(checked),
         key=None if key is None else charts.spec(key),
-        checks=sections.checks(found.shown.tables.get("checks", pd.DataFrame())),
+        checks=checked,
         sections=made,
         not_run=[section["title"] for section in made if section["missing"]],
         requests=sections.requests(found.requests, found.shown),

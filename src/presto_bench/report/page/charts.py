@@ -113,7 +113,8 @@ def top20(shown: Shown) -> alt.TopLevelMixin | None:
     rows = shown.table("composition")
     if rows.empty:
         return None
-    rows = rows.assign(leads_to=rows["kind"].map(words.KINDS))
+    places = {kind: place for place, kind in enumerate(words.KINDS)}
+    rows = rows.assign(leads_to=rows["kind"].map(words.KINDS), place=rows["kind"].map(places))
     chart = (
         alt.Chart(_small(rows))
         .mark_bar()
@@ -127,7 +128,7 @@ def top20(shown: Shown) -> alt.TopLevelMixin | None:
                 scale=alt.Scale(domain=list(words.KINDS.values()), range=["#0072b2", "#d55e00", "#e69f00", "#999999"]),
                 title=None,
             ),
-            order=alt.Order("leads_to:N"),
+            order=alt.Order("place:Q"),
             tooltip=["model:N", "arm:N", "leads_to:N", alt.Tooltip("share:Q", format=".2f"), "n:Q"],
         )
     )
@@ -222,7 +223,10 @@ def _intervals(
     base = base.transform_filter(keep) if keep else base
     base = base.encode(
         y=alt.Y(
-            "what:N", sort=list(dict.fromkeys(places)), title=None, axis=alt.Axis(labelLimit=320, domain=False, ticks=False)
+            "what:N",
+            sort=list(dict.fromkeys(places)),
+            title=None,
+            axis=alt.Axis(labelLimit=320, labelPadding=10, domain=False, ticks=False),
         ),
         yOffset=alt.YOffset("arm:N", sort=list(shown.arms)),
         color=_colour(shown),
@@ -263,15 +267,25 @@ def _colour(shown: Shown) -> alt.Color:
         "arm:N",
         scale=alt.Scale(domain=arms, range=colours),
         title=None,
-        legend=alt.Legend(orient="top", columns=4, labelLimit=200),
+        legend=_legend(),
     )
 
 
 def _shape(shown: Shown) -> alt.Shape:
     arms = list(shown.arms)
     return alt.Shape(
-        "arm:N", scale=alt.Scale(domain=arms, range=[SHAPES[(place + place // len(SHAPES)) % len(SHAPES)] for place in range(len(arms))]), legend=None
+        "arm:N",
+        scale=alt.Scale(
+            domain=arms, range=[SHAPES[(place + place // len(SHAPES)) % len(SHAPES)] for place in range(len(arms))]
+        ),
+        title=None,
+        legend=_legend(),
     )
+
+
+def _legend() -> alt.Legend:
+    """The same for colour and shape, so that they are one."""
+    return alt.Legend(orient="top", columns=4, labelLimit=200)
 
 
 def _choice(column: str, values: pd.Series) -> tuple[alt.Parameter, str]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench.report import words
+from presto_bench.report import front, words
 from presto_bench.report.figures import style
 from presto_bench.report.page import charts
 from presto_bench.report.page.charts import Shown
 from presto_bench.report.page.text import safe
 
 MOST_ROWS = 400  # of a table on the page; its download has all
+MOST_ANSWERS = 3  # models whose answer stands on the first screen
 MOST_REQUESTS = 3000  # rows of the table of requests
 HIGHEST_BITS = 16.0  # of a sparkline
 
@@ -127,7 +128,8 @@ def _built(section: Section, shown: Shown) -> dict[str, Any]:
 def table(name: str, caption: str, shown: Shown) -> dict[str, Any]:
     """A table in words, and the whole of it as it lies on disk for download."""
     frame = shown.tables[name]
-    told = in_words(frame.head(MOST_ROWS), shown.kinds)
+    some = frame.head(MOST_ROWS)
+    told = in_words(front.verdicts(some) if name == "verdicts" else some, shown.kinds)
     left = len(frame) - len(told)
     return {
         "name": name,
@@ -145,8 +147,8 @@ def encoded(frame: pd.DataFrame) -> str:
 
 
 def in_words(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Names as people call them, numbers with three digits, a dash for what is not known."""
-    told = frame.copy()
+    """Names as people call them, a value beside its interval, numbers with three digits, a dash for what is not known."""
+    told = _with_intervals(frame)
     if {"attack", "variant"} <= set(told.columns):
         told["attack"] = [words.attack(str(name), kinds) for name in told["attack"]]
         told["variant"] = [words.variant(str(name)) for name in told["variant"]]
@@ -154,6 +156,48 @@ def in_words(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
         if column in told.columns:
             told[column] = [tell(str(name)) for name in told[column]]
     return pd.DataFrame({column: [cell(value) for value in told[column]] for column in told.columns})
+
+
+VALUES = ("mean", "value", "share", "difference")
+
+
+def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table in which "0.40 [0.30, 0.50]" stands for the first of VALUES and its bounds `low` and `high`."""
+    name = next((name for name in VALUES if name in frame.columns), None)
+    if name is None or not {"low", "high"} <= set(frame.columns):
+        return frame.copy()
+    shown = [front.interval(*row) for row in zip(frame[name], frame["low"], frame["high"], strict=True)]
+    return frame.assign(**{name: shown}).drop(columns=["low", "high"]).rename(columns={name: f"{name}, 95 % interval"})
+
+
+def answer(shown: Shown) -> list[str]:
+    """The answer in a sentence a model: the treated arm's score under the rank attack beside the reference's. Nothing where the two were not compared."""
+    rows = shown.tables.get("comparisons", pd.DataFrame())
+    if rows.empty:
+        return []
+    own = rows[(rows["attack"] == shown.rap[0]) & (rows["variant"] == shown.rap[1]) & (rows["judge"] == shown.judge)]
+    own = own.dropna(subset="value")
+    said = [_answer(row, shown) for row in own.head(MOST_ANSWERS).to_dict("records")]
+    more = len(own) - len(said)
+    return [*said, *([f"{more} more models: see Claims."] if more else [])]
+
+
+def _answer(row: Mapping[str, Any], shown: Shown) -> str:
+    reference, treated = (style.label(arm) for arm in shown.headline)
+    value, low, high = row["value"], row["low"], row["high"]
+    if low > 0:
+        told, numbers = f"{treated} scores lower than {reference}, by", front.interval(value, low, high)
+    elif high < 0:
+        told, numbers = f"{treated} scores higher than {reference}, by", front.interval(-value, -high, -low)
+    else:
+        told, numbers = f"{treated} cannot be told from {reference}: it scores lower by", front.interval(value, low, high)
+    return f"{safe(str(row['model']))}, {words.attacked(*shown.rap, shown.kinds)}: {told} {numbers} ({int(row['n'])} requests)."
+
+
+def doubt(found: Sequence[Mapping[str, str]]) -> str:
+    """What failing checks mean for the answer; empty where all hold."""
+    failing = sum(check["state"] == "fails" for check in found)
+    return f"Not established: {failing} of the checks below do not hold." if failing else ""
 
 
 def cell(value: Any) -> str:
