@@ -22,7 +22,7 @@ rule fetch_model:
         **MACHINE.of_model(only=("mem_mb", "runtime")),
     params:
         spec=lambda w: spec(models=SPECS.model_spec(w.model, "dtype")),
-        code=code("fetch"),
+        code=lambda w: hashed("presto_bench.stages.fetch", *EXPERIMENT.asked_by(CONFIG.item("models", w.model))),
     script:
         "../workflow/scripts/fetch_model.py"
 
@@ -77,7 +77,7 @@ rule checkpoint:
         "../envs/model.yaml"
     params:
         spec=lambda w: spec(models=SPECS.model_spec(w.model, "dtype"), arms=SPECS.arm_spec(w.arm)),
-        code=code("checkpoint"),
+        code=lambda w: hashed("presto_bench.stages.checkpoint", *EXPERIMENT.asked_by(CONFIG.item("arms", w.arm))),
     script:
         "../workflow/scripts/checkpoint.py"
 

@@ -10,7 +10,7 @@ import pytest
 
 from presto_bench import fingerprint
 
-SHARED = {"job", "requests", "writers"}  # modules of the folder that are no stage: what several of them do
+SHARED = {"job", "openers", "requests", "writers"}  # modules of the folder that are no stage: what several of them do
 
 
 def stages(source: Path) -> list[str]:
@@ -107,11 +107,13 @@ ALL = {
     "published_base",
     "ranks",
     "own_answers",
+    "page",
     "paper_table",
     "refusals",
     "retry_failed",
     "shipped_answers",
     "source",
+    "steps",
     "strength",
     "tables",
     "top_lists",
@@ -137,15 +139,21 @@ STANDIN = {
     "ranks",
     "refusals",
     "shipped_answers",
+    "steps",
     "top_lists",
     "utility",
     "written_prefills",
 }
 REACHES = {
-    "analysis/depth.py": {"causal", "curve", "tables", "verdicts", "card"},
-    "analysis/crossed.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts", "card"},
+    "analysis/depth.py": {"page", "causal", "curve", "tables", "verdicts", "card"},
+    "analysis/crossed.py": {"page", "corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts", "card"},
     "analysis/card.py": {"card"},
     "report/card_page.py": {"card"},
+    "report/page/sections.py": {"page"},
+    "report/words.py": {"page"},  # figures that use them get them with their own module
+    "analysis/per_request.py": {"page"},
+    "stages/openers.py": {"causal", "ranks", "steps", "top_lists"},
+    "lm/served/target.py": set(),
     "analysis/curve.py": {"curve"},
     "analysis/curve_names.py": {"curve"},
     "measures/update.py": {"update_norm"},
@@ -156,14 +164,14 @@ REACHES = {
     "analysis/reach.py": {"tables"},
     "training/objective.py": {"finetune"},
     "attacks/autorap/helper.py": {"candidates", "helper"},
-    "measures/candidates.py": {"composition", "helper"},
+    "measures/candidates.py": {"steps", "composition", "helper"},
     "policies/known.py": {"candidates", "composition", "helper"},
     "attacks/autorap/search.py": set(),  # autorap's, which its attack adds
     "lm/rollback.py": set(),
     "training/trainer.py": {"finetune"},
     "training/augment.py": {"augment", "finetune"},
-    "analysis/stats.py": {"corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts", "card"},
-    "analysis/scores.py": {"corrected", "curve", "strength", "tables", "verdicts", "card"},
+    "analysis/stats.py": {"page", "corrected", "curve", "fidelity", "human_times", "strength", "tables", "verdicts", "card"},
+    "analysis/scores.py": {"page", "corrected", "curve", "strength", "tables", "verdicts", "card"},
     "analysis/checks.py": {"strength", "tables", "card"},
     "analysis/strength.py": {"strength", "tables", "card"},
     "analysis/matching.py": {"tables"},
@@ -174,10 +182,11 @@ REACHES = {
     "report/published.py": {"fidelity"},  # figures that lay it over ours get it with their own module
     "analysis/agreement.py": {"corrected", "tables"},
     "analysis/coercion.py": {"curve", "tables", "verdicts", "card"},
-    "report/figures/style.py": {"figure", "card"},
+    "report/figures/style.py": {"page", "figure", "card"},
     "report/figures/pareto.py": set(),  # a figure's own module is added by its rule
     "attacks/guided.py": set(),  # so is an attack's
     "lm/decoding.py": {
+        "steps",
         "answers",
         "composition",
         "harm",
@@ -188,6 +197,7 @@ REACHES = {
         "written_prefills",
     },
     "lm/reading.py": {
+        "steps",
         "answers",
         "composition",
         "doctor",
@@ -215,9 +225,9 @@ REACHES = {
     "data/source_files.py": {"harm", "harm_prompts", "source", "utility", "written_prefills", "finetune", "entropy"},
     "config/references.py": set(),  # it only refuses
     "policies/by_name.py": REQUESTS
-    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},
+    | {"steps", "answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},
     "policies/facts.py": REQUESTS
-    | {"answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},
+    | {"steps", "answers", "attack", "causal", "finetune", "prompts", "ranks", "refusals", "shipped_answers", "top_lists"},
     "utility/mt_bench.py": set(),  # a task's own module is added by its rule
     "judges/fluency.py": {"grade", "judge_check"},
     "judges/standin.py": {
@@ -264,6 +274,7 @@ REACHES = {
     "config/composition.py": {"composition"},
     "config/audit.py": set(),
     "config/curve.py": set(),
+    "config/page.py": set(),
     "config/pool.py": set(),
     "config/strength.py": set(),
     "config/strength_names.py": {"card", "strength", "tables"},

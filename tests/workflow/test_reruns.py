@@ -17,10 +17,13 @@ AGGREGATES = {
     "front_page": 1,
     "verdicts": 1,
     "corrected_means": 1,
+    "page": 1,
 }
 GRADED = {"grade_attack": 2} | AGGREGATES
-ATTACKED = {"attack_arm": 2} | GRADED
-ONE_ARM = {"augment": 1, "finetune_arm": 1, "attack_arm": 1, "grade_attack": 1, "ranks": 1} | AGGREGATES
+ATTACKED = {"attack_arm": 2, "steps": 2} | GRADED
+ONE_SEED = {"augment": 1, "finetune_arm": 1, "attack_arm": 1, "grade_attack": 1, "ranks": 1} | AGGREGATES
+ONE_ARM = ONE_SEED | {"steps": 1}
+RECORDED = {"manifest": 1, "page": 1}  # which say what the config was
 TINY = "tests/config/tiny.yaml"
 ARM = "  - {name: da_presto, inherits: da, presto: {weight: 2.0}}\nattacks:\n"
 MODEL = "  - {name: zwei, kind: local, path: downloads/tiny-llama, sampling: {temperature: 0.7}}\narms:\n"
@@ -37,8 +40,13 @@ NEW_MODEL = {
 
 # what is edited: (file, before, after, which rules rerun and how many of their jobs)
 EDITS = {
-    "one figure": ("src/presto_bench/report/figures/pareto.py", "figsize=(3.9", "figsize=(4.1", {"figure": 1}),
-    "the house style": ("src/presto_bench/report/figures/style.py", '"font.size": 9', '"font.size": 10', {"figure": FIGURES}),
+    "one figure": ("src/presto_bench/report/figures/pareto.py", "figsize=(7,", "figsize=(6,", {"figure": 1}),
+    "the house style": (
+        "src/presto_bench/report/figures/style.py",
+        '"font.size": 9',
+        '"font.size": 10',
+        {"figure": FIGURES, "page": 1},
+    ),
     "a caption": ("workflow/report/scores.rst", "\n", " \n", {}),
     "a judge's setting": (
         TINY,
@@ -50,13 +58,22 @@ EDITS = {
     "an attack's length": (TINY, "max_steps: 24", "max_steps: 25", ATTACKED),
     "an arm's weight": (TINY, "presto: {weight: 1.0}", "presto: {weight: 2.0}", ONE_ARM),
     "a new arm": (TINY, "attacks:\n", ARM, ONE_ARM),
-    "a new seed": (TINY, "seeds: [0]", "seeds: [0, 1]", ONE_ARM),
+    "a new seed": (TINY, "seeds: [0]", "seeds: [0, 1]", ONE_SEED),
     "a new model": (TINY, "arms:\n", MODEL, NEW_MODEL | ATTACKED),
     "what stands in the top 20": (
         TINY,
         "composition: null",
         "composition: {requests: 2}",
-        {"composition": 2, "tables": 1, "fidelity": 1, "figure": FIGURES + 1, "manifest": 1, "front_page": 1, "verdicts": 1},
+        {
+            "composition": 2,
+            "tables": 1,
+            "fidelity": 1,
+            "figure": FIGURES + 1,
+            "manifest": 1,
+            "front_page": 1,
+            "verdicts": 1,
+            "page": 1,
+        },
     ),
     "a module of one attack": (
         "src/presto_bench/attacks/guided.py",
@@ -71,19 +88,19 @@ EDITS = {
         {},
     ),
     "a comment in the package": ("src/presto_bench/training/presto.py", "import torch\n", "import torch  # remark\n", {}),
-    "a comment in a script": ("workflow/scripts/figure.py", "\njob.run", "\n# remark\njob.run", {"figure": FIGURES}),
+    "a comment in a script": ("workflow/scripts/figure.py", "\njob.run", "\n# remark\njob.run", {"figure": FIGURES, "page": 1}),
     "threads": ("rules/attack.smk", "    threads: shared_by(2)\n", "    threads: 1\n", {}),
     "resources": (TINY, "resources: {mem_mb: 2000}", "resources: {mem_mb: 3000, runtime: 7}", {}),
     "how a cluster asks for GPUs": (TINY, "seeds: [0]", "seeds: [0]\ngpu_form: gres", {}),
-    "which models an attack is for": (TINY, "kind: guided, k", "kind: guided, only: [tiny], k", {"manifest": 1}),
-    "what only estimates read": (TINY, "kind: local, path", "kind: local, billions: 0.001, path", {"manifest": 1}),
+    "which models an attack is for": (TINY, "kind: guided, k", "kind: guided, only: [tiny], k", RECORDED),
+    "what only estimates read": (TINY, "kind: local, path", "kind: local, billions: 0.001, path", RECORDED),
     "the registry of public data": ("src/presto_bench/data/sources.py", "@dataclass", "EDITED = 1\n\n\n@dataclass", {}),
     "what refuses a config": ("src/presto_bench/config/references.py", "def check(", "EDITED = 1\n\n\ndef check(", {}),
     "how often a training saves and whom it tells": (
         TINY,
         "save_every: 4",
         "save_every: 3\n    report_to: [tensorboard]",
-        {"manifest": 1},  # which holds the config
+        RECORDED,
     ),
 }
 

@@ -93,6 +93,8 @@ def after_attacks():
         "front_page": 1,
         "verdicts": 1,
         "corrected_means": 1,
+        "steps": 2,
+        "page": 1,
     }
 
 

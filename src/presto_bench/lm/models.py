@@ -21,6 +21,7 @@ from transformers import (
     GgufConfig,
 )
 
+from presto_bench import registry
 from presto_bench.config.models import EndpointModel, HubModel, LocalModel, ModelConfig, PypiModel
 from presto_bench.errors import UserError
 from presto_bench.lm import blended, folders, grouped, precision, vocabulary, weights
@@ -42,9 +43,7 @@ def fetch(config: ModelConfig, folder: Path, downloads: Path, of: Path | None = 
     if isinstance(config, LocalModel):
         return _from_folder(Path(config.path), folder, config.dtype, of, chats)
     if isinstance(config, EndpointModel):
-        from presto_bench.lm.served import target  # here: its HTTP client takes a second to load
-
-        return target.place(config, f"models.{config.name}", _tokenizer_folder(config, downloads), folder)
+        return _served("place")(config, f"models.{config.name}", _tokenizer_folder(config, downloads), folder)
     raise UserError(f"models.{config.name}.kind", f"no way to fetch a model of kind {config.kind!r}", "see models.py")
 
 
@@ -56,9 +55,7 @@ def load(folder: str | Path, dtype: str, device: str | None = None, chats: bool 
     folder = Path(folder)
     tokenizer = folders.load_tokenizer(folder, chats=chats)
     if folders.is_served(folder):
-        from presto_bench.lm.served import target
-
-        return target.load(folder, tokenizer, device), tokenizer
+        return _served("load")(folder, tokenizer, device), tokenizer
     device = device or precision.best_device()
     used = precision.of_weights(folder, dtype, device)
     model = _load_one(folder, used)
@@ -70,6 +67,11 @@ def load(folder: str | Path, dtype: str, device: str | None = None, chats: bool 
         model = blended.Blended(model, expert, **settings)
     grouped.switch_on(model)
     return model.to(device).eval(), tokenizer
+
+
+def _served(name: str) -> Any:
+    """A function of the served models' module. By name: its HTTP client takes a second to load, and an edit of it concerns the folders of endpoints alone."""
+    return registry.load(f"presto_bench.lm.served.target:{name}", "lm.models")
 
 
 def _load_one(folder: Path, dtype: str) -> Any:

@@ -171,6 +171,10 @@ class Inputs:
         inputs = {"template": f"{folder}/template.json"} if hasattr(judge, "template") else {}
         return inputs | ({"weights": f"{folder}/model"} if hasattr(judge, "weights") else {})
 
+    def asked_by(self, item):
+        """Modules that make the folder of a model behind an endpoint; none for others."""
+        return ["presto_bench.lm.served.target"] if item.kind == "endpoint" else []
+
     def arms_of_kind(self, cls):
         every = [*self.config.arms, *self.config.of_strength("arms")]
         return [arm.name for arm in every if isinstance(arm, cls)]
