@@ -10,7 +10,16 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: $(VENV) demo report test test-long test-faults test-paper test-slurm lint format readme clean triples answers
+.PHONY: help $(VENV) demo report reference site release test test-long test-faults test-paper test-slurm lint format readme clean triples answers
+
+# The first target: what `make` alone says.
+help:
+	@echo "make demo        the stand-in experiment, from nothing to the page of results"
+	@echo "make test        the tests, two at a time; make test-long: what takes long; make lint, make format"
+	@echo "make reference   the generated reference pages; make site: the documentation as a site"
+	@echo "make readme      numbers and figures of a finished demo into README and docs"
+	@echo "make triples     training triples for models without published ones (CONFIG=…)"
+	@echo "make release     checks version, changelog and wheel before a tag"
 
 $(VENV): $(INSTALLED)
 
@@ -26,6 +35,14 @@ demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES) --logger presto-bench
 	@$(BIN)/snakemake --cores $(CORES) --quiet all --report results/standin/report.html
 	@echo "the result is results/standin/report/index.html: open it in a browser (Snakemake's own report, for provenance: results/standin/report.html)"
+
+# The reference pages that are generated: config keys, tables, commands, signatures.
+reference: $(INSTALLED)
+	$(BIN)/python docs/reference.py
+
+# The documentation as a site, in site/; it fails on any dead link.
+site: $(INSTALLED)
+	$(BIN)/mkdocs build --strict --quiet
 
 # Copies the numbers and figures of a finished demo run into README and docs.
 readme: $(INSTALLED)
@@ -80,3 +97,9 @@ format: $(INSTALLED)
 
 clean:
 	rm -rf results/*/ .snakemake
+
+# Before a tag: the version stands in the changelog, and the wheel holds what it must (tests/workflow/test_wheel.py).
+release: $(INSTALLED)
+	$(BIN)/python -c "import presto_bench, pathlib; v = presto_bench.__version__; assert f'## {v}' in pathlib.Path('CHANGELOG.md').read_text(), f'CHANGELOG.md has no section {v}'"
+	$(BIN)/python -m pytest -q tests/workflow/test_wheel.py
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -131,15 +131,19 @@ class Run:
         return {page: "\n".join([start, "", *lines(committed), measured, "", end]) for page, lines in self.pages.items()}
 
 
-DEMO_PAGES = {"README.md": answer, "docs/demo.md": demo}
+DEMO_PAGES = {"README.md": answer, "docs/explanation/demo.md": demo}
 RUNS = (
     Run("standin", DEMO_PAGES, ("bits", "push_forward", "comparisons"), DEMO_FIGURES),
-    Run("facts", {"docs/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
-    Run("evidence", {"docs/evidence.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"),
-    Run("kl_seeds", {"docs/evidence.md": kl_seeds}, ("bits", "seeds"), ("seeds",), "kl_"),
-    Run("matched", {"docs/evidence.md": matched}, ("bits", "composition", "matched"), ("price",)),
-    Run("matched_earlier", {"docs/evidence.md": matched_earlier}, (), ()),  # kept as it was committed; nothing makes it anew
-    Run("entropy", {"docs/evidence.md": entropy}, ("bits", "ranks", "targets", "causal"), ("entropy", "causal")),
+    Run("facts", {"docs/explanation/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
+    Run(
+        "evidence", {"docs/explanation/evidence.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"
+    ),
+    Run("kl_seeds", {"docs/explanation/evidence.md": kl_seeds}, ("bits", "seeds"), ("seeds",), "kl_"),
+    Run("matched", {"docs/explanation/evidence.md": matched}, ("bits", "composition", "matched"), ("price",)),
+    Run(
+        "matched_earlier", {"docs/explanation/evidence.md": matched_earlier}, (), ()
+    ),  # kept as it was committed; nothing makes it anew
+    Run("entropy", {"docs/explanation/evidence.md": entropy}, ("bits", "ranks", "targets", "causal"), ("entropy", "causal")),
 )
 
 

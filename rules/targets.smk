@@ -1,4 +1,4 @@
-# Names for people: `snakemake attack` goes so far and no further. docs/cluster.md shows how to use them.
+# Names for people: `snakemake attack` goes so far and no further. docs/howto/cluster.md shows how to use them.
 # Needs: everything. Makes: nothing.
 
 

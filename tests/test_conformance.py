@@ -1,4 +1,4 @@
-"""What docs/extending.md tells a plug-in's author: its examples conform, and each way to break a contract is named."""
+"""What docs/howto/extending.md tells a plug-in's author: its examples conform, and each way to break a contract is named."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ ENTRIES = {
 @pytest.fixture
 def author(root, tmp_path, monkeypatch, raw_config):
     """The documentation's modules on the path, the default config with its entries, and a tiny model."""
-    for name, code in BLOCK.findall((root / "docs/extending.md").read_text()):
+    for name, code in BLOCK.findall((root / "docs/howto/extending.md").read_text()):
         (tmp_path / name).write_text(code)
         monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -36,7 +36,7 @@ def test_readmes_numbers_are_those_of_the_committed_run(root):
     sys.path.insert(0, str(root / "docs"))
     import update_readme
 
-    assert {"README.md", "docs/demo.md", "docs/oracle.md", "docs/evidence.md"} == {
+    assert {"README.md", "docs/explanation/demo.md", "docs/explanation/oracle.md", "docs/explanation/evidence.md"} == {
         p for r in update_readme.RUNS for p in r.pages
     }
     for run in update_readme.RUNS:

@@ -17,6 +17,16 @@ RAP_REQUESTS = 20  # that a person works on where nothing else is said: the numb
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    try:
+        arguments = parser().parse_args(words)
+        return arguments.run(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options; `run` of what it parses is the function to call."""
     parser = argparse.ArgumentParser(prog="presto-bench", description="Tools beside the workflow.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run an experiment in this folder, wherever presto-bench is installed")
@@ -99,12 +109,7 @@ def main(words: Sequence[str] | None = None) -> int:
     figures.set_defaults(run=figures_of)
     figures.add_argument("bundle", type=Path)
     figures.add_argument("--out", type=Path, default=Path("figures"))
-    try:
-        arguments = parser.parse_args(words)
-        return arguments.run(arguments)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return parser
 
 
 def sessions(arguments: argparse.Namespace) -> int:

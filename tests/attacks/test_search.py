@@ -1,4 +1,4 @@
-"""AutoRAP's searches do what the definition says, step by step (docs/attacks.md)."""
+"""AutoRAP's searches do what the definition says, step by step (docs/reference/attacks.md)."""
 
 import hashlib
 from functools import partial

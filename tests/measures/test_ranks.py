@@ -1,4 +1,4 @@
-"""Ranks as docs/method.md defines them."""
+"""Ranks as docs/explanation/method.md defines them."""
 
 import numpy as np
 import pytest

@@ -80,7 +80,7 @@ def crowded(arms: int) -> Data:
         name: pd.DataFrame(rows)
         for name, rows in (("scores", scores), ("utility", utility), ("bits", bits), ("comparisons", compared))
     }
-    methods = {arm: "DA + PRESTO" for arm in names}
+    methods = dict.fromkeys(names, "DA + PRESTO")
     return Data(
         tables,
         ["m"],

@@ -118,12 +118,12 @@ def test_a_batch_without_spans_is_refused_with_the_mend(tmp_path):
 
 
 def test_the_documented_examples_run_as_they_stand(root, tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", (root / "docs/presto.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (root / "docs/explanation/presto.md").read_text(), re.DOTALL)
     assert len(blocks) == 2
     monkeypatch.chdir(tmp_path)
     names = {"FOLDER": str(tiny_model.make(tmp_path / "model", "llama"))}
     for block in blocks:
-        exec(compile(block, "docs/presto.md", "exec"), names)
+        exec(compile(block, "docs/explanation/presto.md", "exec"), names)
     assert names["term"].values[0] > 0
 
 

@@ -1,4 +1,4 @@
-"""The objective of docs/method.md: what is counted, what is supervised, and how steps may be cut."""
+"""The objective of docs/explanation/method.md: what is counted, what is supervised, and how steps may be cut."""
 
 import dataclasses
 import importlib.util

@@ -285,7 +285,7 @@ def test_what_trains_and_what_measures_share_no_prompt(paper):
 
 
 def test_qwens_prompt_closes_the_think_block_before_any_prefill(paper):
-    """Else thinking leaks into the prefill's span (docs/method.md)."""
+    """Else thinking leaks into the prefill's span (docs/explanation/method.md)."""
     from presto_bench.lm import chat, folders
 
     paper.needs("qwen3")

@@ -1,4 +1,4 @@
-"""Coercion bits: what an attacker must tell a model, at least, to make it say a text (docs/coercion-bits.md).
+"""Coercion bits: what an attacker must tell a model, at least, to make it say a text (docs/explanation/coercion-bits.md).
 
 A text whose tokens have ranks r_1 … r_n costs B = Σ log2 r_i bits: exactly 2^B texts of its length keep to such ranks, so that naming
 one of them takes B bits. Judge-free and comparable across vocabularies. Three texts make it a measure of safety: the harmful text on

@@ -1,4 +1,4 @@
-"""How far down a text's tokens lie, from their ranks alone: what tables and figures need, without torch (docs/method.md, Words).
+"""How far down a text's tokens lie, from their ranks alone: what tables and figures need, without torch (docs/explanation/method.md, Words).
 
 reach@k = share of a text's tokens before the first whose rank exceeds k.
 """
@@ -19,7 +19,7 @@ def reach(ranks: Sequence[int], k: int) -> float:
 
 
 def bits(ranks: Sequence[int]) -> float:
-    """What a text costs an attacker, in bits: the sum of log2 rank (docs/coercion-bits.md)."""
+    """What a text costs an attacker, in bits: the sum of log2 rank (docs/explanation/coercion-bits.md)."""
     return float(np.log2(np.asarray(ranks, float)).sum())
 
 

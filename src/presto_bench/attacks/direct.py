@@ -1,4 +1,4 @@
-"""The direct request: the prompt alone (docs/attacks.md)."""
+"""The direct request: the prompt alone (docs/reference/attacks.md)."""
 
 from collections.abc import Sequence
 

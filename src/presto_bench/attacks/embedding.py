@@ -1,4 +1,4 @@
-"""An attack on embeddings: perturbed prompt and prefill, and a greedy answer behind them (the reference's utils.py, `embedding_attack`; docs/attacks.md).
+"""An attack on embeddings: perturbed prompt and prefill, and a greedy answer behind them (the reference's utils.py, `embedding_attack`; docs/reference/attacks.md).
 
 Signed-gradient steps on the prefill's mean cross-entropy; after each, every token's perturbation is put back into a ball around its embedding. The best
 perturbation of all steps is answered. An attacker needs the weights for it: it bounds what a change of the input could do.

@@ -1,4 +1,4 @@
-"""Guided RAP: among the target's top k, take the token that the untouched parent finds most likely (docs/method.md).
+"""Guided RAP: among the target's top k, take the token that the untouched parent finds most likely (docs/explanation/method.md).
 
 No helper is trained, and no probability of the target is used beyond its ranks: an upper reference for AutoRAP.
 Candidates are the target's k best tokens with special tokens other than the end of the turn left out.

@@ -1,4 +1,4 @@
-"""The prefilling attack: prompt and prefill, then a sampled continuation (docs/attacks.md)."""
+"""The prefilling attack: prompt and prefill, then a sampled continuation (docs/reference/attacks.md)."""
 
 from collections.abc import Sequence
 from dataclasses import replace

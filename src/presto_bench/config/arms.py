@@ -90,7 +90,7 @@ class TrainingArm(Item, TrainingConfig):
 
 
 class FinetunedArm(Item):
-    """The arm `of` after a fine-tuning attack: somebody who holds the weights trains them to answer (docs/attacks.md).
+    """The arm `of` after a fine-tuning attack: somebody who holds the weights trains them to answer (docs/reference/attacks.md).
 
     A fifth of the samples is held back, as in the reference, and the last step's weights are taken. With `examples` it is the paper's way to a model that
     writes harmful answers (harm.harmful_model): 125 published examples, batch 10, learning rate 5e-5, one epoch, a system prompt in training and in writing.

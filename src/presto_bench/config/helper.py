@@ -13,7 +13,7 @@ from presto_bench.config.training import LoraConfig
 class HelperConfig(Strict):
     """AutoRAP's helper: a model with a new token-classification head, trained to see where a response stays harmful.
 
-    `lessons` says what it is taught (docs/attacks.md): `paper` is appendix B.3 as printed, `strict` ours.
+    `lessons` says what it is taught (docs/reference/attacks.md): `paper` is appendix B.3 as printed, `strict` ours.
     """
 
     model: dict[str, Any] | None = Field(

@@ -137,7 +137,7 @@ class Rubric(RubricConfig, EndpointConfig):
         if self.is_here or host == self.allow_host:
             return self
         raise ValueError(
-            f"completions would be sent to {host}, outside this machine: opt in with `allow_host: {host}` after reading docs/grading.md"
+            f"completions would be sent to {host}, outside this machine: opt in with `allow_host: {host}` after reading docs/howto/grading.md"
         )
 
     @model_validator(mode="after")

@@ -69,7 +69,7 @@ class AnswerLoss(TaskConfig):
 class RefusalRate(Asking):
     """Share of benign requests that are refused (over-refusal): held-out ones, or a source's, such as XSTest's safe half.
 
-    With a grader a request counts as refused where it is refused in full; in part is counted beside it. Without one keywords tell (docs/grading.md).
+    With a grader a request counts as refused where it is refused in full; in part is counted beside it. Without one keywords tell (docs/howto/grading.md).
     """
 
     runner = "presto_bench.utility.refusal_rate:run"

@@ -13,7 +13,7 @@ class LoraConfig(Strict):
 
 
 class PrestoConfig(Strict):
-    """The PRESTO term (docs/method.md)."""
+    """The PRESTO term (docs/explanation/method.md)."""
 
     weight: NonNegativeFloat = 1.0
     layers: Literal["all"] | Annotated[list[NonNegativeInt], Field(min_length=1)] = "all"
@@ -59,7 +59,7 @@ class LaunchConfig(Strict):
 
 
 class TrainingConfig(Strict):
-    """The DA objective (docs/method.md) and what is added to it."""
+    """The DA objective (docs/explanation/method.md) and what is added to it."""
 
     method: Literal["lora", "full"] = "lora"
     lora: LoraConfig = LoraConfig()

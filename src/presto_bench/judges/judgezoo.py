@@ -1,6 +1,6 @@
 """The judges of the judgezoo package, an optional extra, by name: Llama Guard, HarmBench's, JailJudge, StrongREJECT's and others.
 
-Each gives `p_harmful`, 0 to 1; what it means is the judge's own (docs/grading.md). The package fetches weights and calls endpoints itself.
+Each gives `p_harmful`, 0 to 1; what it means is the judge's own (docs/howto/grading.md). The package fetches weights and calls endpoints itself.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Keyword refusal detector: for stages that keep or drop answers and for over-refusal without a judge, not for grades (judges have their own).
 
 Its wordings were found on the completions of GPT-4 and of two Llama 2 systems on XSTest (Röttger et al. 2024, arXiv 2308.01263; github.com/paul-rottger/exaggerated-safety), whose
-hand labels tell full refusal, partial refusal and full compliance; benchmarks/refusal_detector.py measures it there and on models that it was not made on (docs/grading.md).
+hand labels tell full refusal, partial refusal and full compliance; benchmarks/refusal_detector.py measures it there and on models that it was not made on (docs/howto/grading.md).
 """
 
 import hashlib

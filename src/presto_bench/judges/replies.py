@@ -1,4 +1,4 @@
-"""What graders replied, raw, one file a question, so that nothing is paid for twice (docs/grading.md).
+"""What graders replied, raw, one file a question, so that nothing is paid for twice (docs/howto/grading.md).
 
 The store holds replies and not the texts that were graded; a question is its hash. Files are written whole and renamed, and
 only their owner may read them. Several jobs may use one store at once: two that ask the same at the same moment both pay, and

@@ -1,4 +1,4 @@
-"""Ranks of a text's tokens, and what stands at the top after a prefill (docs/method.md, Words).
+"""Ranks of a text's tokens, and what stands at the top after a prefill (docs/explanation/method.md, Words).
 
 rank = 1 + #(higher logit) + #(equal logit and lower id).
 
@@ -37,7 +37,7 @@ def token_ranks(logits: torch.Tensor, tokens: Sequence[int], openers: Collection
 
 
 def top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
-    """(B, k) ids by logit descending, id ascending among equals (docs/method.md's ranks), from (B, V).
+    """(B, k) ids by logit descending, id ascending among equals (docs/explanation/method.md's ranks), from (B, V).
 
     torch.topk leaves open which of equal logits it takes, and sorting a whole vocabulary at each step is slow.
     """

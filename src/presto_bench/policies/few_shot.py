@@ -1,4 +1,4 @@
-"""Prefills from examples: what a base model reads, and which of its continuations can stand for a prefill (docs/attacks.md)."""
+"""Prefills from examples: what a base model reads, and which of its continuations can stand for a prefill (docs/reference/attacks.md)."""
 
 from collections.abc import Collection, Mapping
 

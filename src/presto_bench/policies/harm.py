@@ -77,7 +77,7 @@ def prefills(prompts: pd.DataFrame, given: pd.DataFrame, source: str) -> pd.Data
 
 
 def helper_pairs(frame: pd.DataFrame, train: int, dev: int) -> pd.DataFrame:
-    """(prompt, text, split) of requests with exactly one safe answer of two, the unsafe one of the highest severity (docs/paper.md)."""
+    """(prompt, text, split) of requests with exactly one safe answer of two, the unsafe one of the highest severity (docs/howto/paper.md)."""
     one_safe = frame["is_response_0_safe"].astype(bool) != frame["is_response_1_safe"].astype(bool)
     first_is_unsafe = ~frame["is_response_0_safe"].astype(bool)
     severity = frame["response_0_severity_level"].where(first_is_unsafe, frame["response_1_severity_level"])

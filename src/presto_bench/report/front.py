@@ -53,7 +53,7 @@ def page(
             tables["fidelity"]
         ),
         "How deep is each arm's alignment? (coercion bits a token, 95 % intervals)": _depth(tables["bits"]),
-        "What can any picker reach? (exhaustive search; docs/oracle.md)": _reach(tables["reach"]),
+        "What can any picker reach? (exhaustive search; docs/explanation/oracle.md)": _reach(tables["reach"]),
         "What does each arm put in its top 20 behind a harmful beginning? (share of tokens)": _composition(
             tables["composition"]
         ),

@@ -1,4 +1,4 @@
-"""helpers/<model>/<arm>/seed<n>: AutoRAP's helper, taught by what one arm says behind harmful prefills (docs/attacks.md).
+"""helpers/<model>/<arm>/seed<n>: AutoRAP's helper, taught by what one arm says behind harmful prefills (docs/reference/attacks.md).
 
 Training requests teach, dev requests tell how well it has learned. With `lessons: strict` only those of the arm's own continuations are kept that
 the refusal detector marks; the share that was dropped is in the validation table. With `lessons: paper` all are kept, as appendix B.3.1 does.

@@ -33,7 +33,7 @@ def make(job: Job) -> None:
             found = {"user": _unescaped(found["strongreject_rubric"]), "system": found["strongreject_rubric_system"]}
         chosen = {"user": found["user"], "system": found.get("system"), "source": where, "sha256": digest}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(where, f"no rubric template ({error!r})", "see docs/grading.md for what it must hold") from error
+        raise UserError(where, f"no rubric template ({error!r})", "see docs/howto/grading.md for what it must hold") from error
     tables.write_text(job.path("template"), json.dumps(chosen, indent=1, ensure_ascii=False) + "\n")
     Template.read(job.path("template"))
 

@@ -1,4 +1,4 @@
-"""Attention mass on the prefill from fused attention, without the attention matrix (docs/method.md).
+"""Attention mass on the prefill from fused attention, without the attention matrix (docs/explanation/method.md).
 
 m(q) = sum over prefill keys k of A(q, k) is what attention returns where the values are 1 on the prefill and 0 elsewhere:
 one more column of the values, and of the output. The registered attention function returns it as its second value, so

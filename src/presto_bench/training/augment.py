@@ -1,6 +1,6 @@
 """Data augmentation as a table: which example stands where in training, and with how long a prefill.
 
-Training is a pure function of this table (docs/method.md). Every draw is keyed by (purpose, seed, epoch,
+Training is a pure function of this table (docs/explanation/method.md). Every draw is keyed by (purpose, seed, epoch,
 prompt_id): it depends neither on batches nor on the number of processes, and two arms with the same seed and the
 same recipe see the same prefills.
 """

@@ -1,4 +1,4 @@
-"""The DA objective with its optional terms, as a transformers Trainer (docs/method.md).
+"""The DA objective with its optional terms, as a transformers Trainer (docs/explanation/method.md).
 
     loss = (CE on refusals + CE on utility answers + PRESTO + KL + transitions) / N
 
@@ -39,7 +39,7 @@ def smoothed_cross_entropy_sum(logits: torch.Tensor, targets: torch.Tensor, smoo
 def first_token_kl_sum(logits: torch.Tensor, base_first: torch.Tensor) -> torch.Tensor:
     """Sum over examples of KL(base's first-token distribution ‖ the distribution right after the prefill), in nats.
 
-    logits (n, V) of the arm; base_first (n, V) log-probabilities of the base given the bare prompt (docs/method.md).
+    logits (n, V) of the arm; base_first (n, V) log-probabilities of the base given the bare prompt (docs/explanation/method.md).
     """
     accumulate = torch.promote_types(logits.dtype, torch.float32)
     after = logits.to(accumulate).log_softmax(-1)

@@ -1,4 +1,4 @@
-"""PRESTO in your own trainer: transformers.Trainer, TRL's SFTTrainer, or a subclass of either (docs/presto.md).
+"""PRESTO in your own trainer: transformers.Trainer, TRL's SFTTrainer, or a subclass of either (docs/explanation/presto.md).
 
     rows = [row(tokenizer, prompt, response, prefill), …]
     trainer = Trainer(model, args, train_dataset=rows, data_collator=PrefillCollator(tokenizer))

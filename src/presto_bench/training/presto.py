@@ -1,4 +1,4 @@
-"""PRESTO: a penalty on the attention that tokens pay to a harmful prefill (docs/method.md).
+"""PRESTO: a penalty on the attention that tokens pay to a harmful prefill (docs/explanation/method.md).
 
 For a prefilled example j with prefill span [p_j, r_j) and end e_j, attention A over layers l and heads h:
 

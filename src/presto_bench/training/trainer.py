@@ -1,4 +1,4 @@
-"""Training an arm: `transformers.Trainer` around the objective, sealed checkpoints, metrics; resumable (docs/method.md)."""
+"""Training an arm: `transformers.Trainer` around the objective, sealed checkpoints, metrics; resumable (docs/explanation/method.md)."""
 
 import importlib.util
 import json

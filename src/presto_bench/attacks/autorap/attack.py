@@ -1,4 +1,4 @@
-"""AutoRAP: a trained helper picks from the target's ranks (docs/attacks.md).
+"""AutoRAP: a trained helper picks from the target's ranks (docs/reference/attacks.md).
 
 Many searches run side by side: each round, all that wait for ranks share one forward pass of the target, and all that wait
 for a label share one of the helper. Caches are kept per prompt and rolled back as the search is (rollback.py).

@@ -1,4 +1,4 @@
-"""AutoRAP's helper: what it is taught, and what it says (docs/attacks.md).
+"""AutoRAP's helper: what it is taught, and what it says (docs/reference/attacks.md).
 
 A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
 responses are cut at a mark or anywhere; half of them get one to five tokens of a refusal behind the cut, and are

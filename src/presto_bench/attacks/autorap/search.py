@@ -1,4 +1,4 @@
-"""AutoRAP's search for one prompt (docs/attacks.md), written as questions that somebody else answers.
+"""AutoRAP's search for one prompt (docs/reference/attacks.md), written as questions that somebody else answers.
 
 A search asks for the target's ranked candidates after some ids, and whether a helper finds one candidate harmful; a
 driver (autorap.py) puts the questions of many searches into one batch. Only the first remaining harmful candidate

@@ -1,1 +1,1 @@
-"""GCG: a suffix in the user's turn that makes the model begin with a target (docs/attacks.md)."""
+"""GCG: a suffix in the user's turn that makes the model begin with a target (docs/reference/attacks.md)."""

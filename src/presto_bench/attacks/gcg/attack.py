@@ -1,4 +1,4 @@
-"""GCG as an attack: the suffix through our own chat path, a record of every step, greedy answers (docs/attacks.md).
+"""GCG as an attack: the suffix through our own chat path, a record of every step, greedy answers (docs/reference/attacks.md).
 
 The paper ran nanoGCG. Here the prompt that is optimised is the very prompt that is evaluated: a suffix is a candidate only if its text is the same ids again.
 """

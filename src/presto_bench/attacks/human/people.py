@@ -1,4 +1,4 @@
-"""Who works on which target, without being told which it is: people from a file, targets by a seeded draw (human RAP, docs/attacks.md)."""
+"""Who works on which target, without being told which it is: people from a file, targets by a seeded draw (human RAP, docs/reference/attacks.md)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

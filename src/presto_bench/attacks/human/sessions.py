@@ -1,4 +1,4 @@
-"""What a person did in a RAP session: a file of events, and the response that they make (human RAP, docs/attacks.md).
+"""What a person did in a RAP session: a file of events, and the response that they make (human RAP, docs/reference/attacks.md).
 
 One JSONL file a person and request: first `start`, then `pick`, `back`, `undo`, `stop`, `skip` or `quit`, each with the seconds since the one before. Replaying the events
 gives the same ids, always; a session that was quit goes on where it was.
