@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from presto_bench.config import reading as configs
-from presto_bench.errors import UserError
+from presto_bench.errors import UserError, of_missing_package
 
 RAP_REQUESTS = 20  # that a person works on where nothing else is said: the number in the instructions of the paper's study
 
@@ -22,6 +22,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(of_missing_package(error), file=sys.stderr)
         return 1
 
 

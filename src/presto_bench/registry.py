@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from presto_bench.errors import UserError
+from presto_bench.errors import UserError, extra_of, of_missing_package
 from presto_bench.moved import new_address
 
 MODELS = {
@@ -67,6 +67,8 @@ def load(target: str, where: str) -> Any:
     except (ImportError, AttributeError) as error:
         address = new_address(error) if isinstance(error, ImportError) else None
         mend = f"it is {address} now" if address else "correct the name, or put its package on PYTHONPATH"
+        if isinstance(error, ModuleNotFoundError) and extra_of(error):
+            raise of_missing_package(error) from error
         raise UserError(where, f"cannot import {target!r}: {error}", mend) from error
 
 
