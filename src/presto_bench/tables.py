@@ -7,6 +7,7 @@ and reading check the schema, so that a broken file is named at the door and not
 import hashlib
 import os
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,12 @@ def read(path: str | Path, name: str) -> pd.DataFrame:
     return frame
 
 
+def read_all(paths: Sequence[str | Path], name: str) -> pd.DataFrame:
+    """All tables of one kind together; an empty one with its columns where there is no path."""
+    frames = [read(path, name) for path in paths]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(TABLES[name].columns))
+
+
 def write_atomically(path: Path, write_to) -> None:
     """Call `write_to(temporary path)`, sync, rename. A full disk leaves nothing behind under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -295,8 +302,14 @@ def owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    write_atomically(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def write_text(path: str | Path, text: str, private: bool = False) -> None:
+    """private: readable by its owner alone, for what models said."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", encoding="utf-8", opener=owner_only if private else None) as handle:
+            handle.write(text)
+
+    write_atomically(Path(path), write)
 
 
 def write_three(stem: Path, frame: pd.DataFrame) -> None:

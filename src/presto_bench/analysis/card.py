@@ -226,9 +226,7 @@ def compare(cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _shown(cell: Mapping[str, Any] | None) -> str:
-    if cell is None or cell["value"] is None:
-        return "–"
-    return f"{cell['value']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]" if cell["low"] is not None else f"{cell['value']:.2f}"
+    return "–" if cell is None else stats.told(cell["value"], cell["low"], cell["high"])
 
 
 def _difference(cards: Sequence[Mapping[str, Any]], name: str) -> tuple[str, int]:
@@ -239,4 +237,4 @@ def _difference(cards: Sequence[Mapping[str, Any]], name: str) -> tuple[str, int
         return "–", len(shared)
     grids = [pd.DataFrame([own[shared]], index=[0]) for own in values]
     found = stats.difference_interval(*grids, RESAMPLES)
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]", len(shared)
+    return stats.told(found.value, found.low, found.high, "+"), len(shared)

@@ -26,6 +26,15 @@ class Interval:
     missing: int = 0
 
 
+def told(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
+    """A value with its bounds as text, "0.40 [0.30, 0.50]"; a dash where it was not measured. sign: "+" shows both signs."""
+    if value is None or pd.isna(value):
+        return "–"
+    if low is None or high is None or pd.isna(low):
+        return f"{value:{sign}.2f}"
+    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
 @dataclass(frozen=True)
 class Ratio:
     """value is None where `reason` says that a ratio means nothing."""

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from presto_bench.analysis import stats
 from presto_bench.report.figures import style
 
 TEMPLATE = "card.html.j2"
@@ -28,10 +29,7 @@ def html(card: Mapping[str, Any], picture: bytes) -> str:
 def interval(cell: Mapping[str, Any], name: str = "value") -> str:
     """A number with its interval; a dash where it was not measured."""
     names = ("low", "high") if name in ("value", "share") else (f"{name}_low", f"{name}_high")
-    value, low, high = cell.get(name), *(cell.get(bound) for bound in names)
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return stats.told(cell.get(name), *(cell.get(bound) for bound in names))
 
 
 def draw(card: Mapping[str, Any], path: Path) -> None:

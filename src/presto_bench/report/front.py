@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from presto_bench.analysis import stats
 from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
 from presto_bench.analysis.fidelity_names import NOT_RUN
 
@@ -122,12 +123,6 @@ def _mixed(precisions: Mapping[str, int] | None) -> list[str]:
     ]
 
 
-def interval(value: float, low: float, high: float) -> str:
-    if pd.isna(value):
-        return "–"
-    return f"{value:.2f}" if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
-
-
 def _wide(rows: pd.DataFrame, column: str, keys: Sequence[str], order: Sequence[str]) -> pd.DataFrame:
     """A line for each `keys`, a column for each of `order`; what was not measured is a dash."""
     if rows.empty:
@@ -200,7 +195,7 @@ def _scores(scores: pd.DataFrame, attacks: Sequence[str], judge: str | None) -> 
 
 
 def _shown(rows: pd.DataFrame, value: str) -> list[str]:
-    return [interval(*cell) for cell in zip(rows[value], rows["low"], rows["high"], strict=True)]
+    return [stats.told(*cell) for cell in zip(rows[value], rows["low"], rows["high"], strict=True)]
 
 
 def verdicts(verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from presto_bench.analysis import stats
 from presto_bench.errors import UserError
 from presto_bench.lm import folders
 
@@ -198,7 +199,7 @@ def screen(card: Mapping[str, Any], folder: Path) -> str:
     """A card in a few lines, and where the rest is."""
     lines = [f"Depth card of {card['about']['name']} ({card['about']['requests']} requests)"]
     for row in card["measures"]:
-        value = "not measured" if row["value"] is None else f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        value = "not measured" if row["value"] is None else stats.told(row["value"], row["low"], row["high"])
         lines.append(f"  {row['what']:<60} {value}")
     lines += [f"  {note}" for note in card["about"]["notes"]]
     return "\n".join([*lines, f"{folder}/card.html, card.png, card.json"])

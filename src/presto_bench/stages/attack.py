@@ -55,9 +55,7 @@ def _keep_searches(job: Job, work: Path) -> None:
     """<completions>.searches.jsonl: every step of an attack that searches, owner-only; nothing for others."""
     lines = [path.read_text(encoding="utf-8") for path in sorted(work.glob("search-*.jsonl"))]
     if lines:
-        kept = job.path("completions").with_suffix(".searches.jsonl")
-        kept.touch(mode=0o600)
-        kept.write_text("".join(lines), encoding="utf-8")
+        tables.write_text(job.path("completions").with_suffix(".searches.jsonl"), "".join(lines), private=True)
 
 
 def in_memory(run: Callable[[Sequence[Request]], list[Completion]], batch: Sequence[Request], note: Callable[[str], None]):

@@ -61,12 +61,10 @@ def make(job: Job) -> None:
         (folder / "figures.json").write_text(json.dumps({**job.spec, "needs": needs}, indent=1, sort_keys=True))
         (folder / "README.txt").write_text(README)
         scores = (
-            _all(job, "completions")
-            .drop(columns=list(SAID))
-            .merge(_all(job, "grades").drop(columns="reason"), on="completion_id")
+            job.all("completions").drop(columns=list(SAID)).merge(job.all("grades").drop(columns="reason"), on="completion_id")
         )
         scores.assign(prompt_id=salted(scores["prompt_id"])).drop(columns="completion_id").to_parquet(folder / "scores.parquet")
-        ranks = _all(job, "ranks").drop(columns="token_id")
+        ranks = job.all("ranks").drop(columns="token_id")
         ranks.assign(prompt_id=salted(ranks["prompt_id"])).to_parquet(folder / "ranks.parquet")
 
         def write(temporary: Path) -> None:
@@ -93,10 +91,6 @@ def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
-
-
-def _all(job: Job, name: str) -> pd.DataFrame:
-    return pd.concat([tables.read(path, name) for path in job.paths(name)], ignore_index=True)
 
 
 def purge(job: Job) -> None:

@@ -1,7 +1,6 @@
 """card/card.json, .html and .png: the depth card of the arm that an audit looks at. Scores, ranks and counts, never text."""
 
 import json
-from typing import Any
 
 import pandas as pd
 
@@ -14,12 +13,12 @@ from presto_bench.stages.job import Job
 
 def make(job: Job) -> None:
     spec = job.spec
-    graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    graded = scores.graded_completions(job.all("completions"), job.all("grades"))
     answers = tables.read(job.path("answers"), "answers").set_index("prompt_id")["answer"]
     graded = strength.behind_beginnings(graded, answers.to_dict())
     measured = card.Measured(
         graded,
-        *(_all(job, name) for name in ("ranks", "first_tokens", "composition", "utility")),
+        *(job.all(name) for name in ("ranks", "first_tokens", "composition", "utility")),
         tables.read_csv(job.path("agreement")) if "agreement" in job.input else pd.DataFrame(),
         spec["attacks"],
     )
@@ -33,8 +32,3 @@ def make(job: Job) -> None:
     tables.write_text(job.path("card"), json.dumps(found, indent=1, allow_nan=False) + "\n")
     card_page.draw(found, job.path("png"))
     tables.write_text(job.path("html"), card_page.html(found, job.path("png").read_bytes()))
-
-
-def _all(job: Job, name: str) -> pd.DataFrame:
-    frames: list[Any] = [tables.read(path, name) for path in job.paths(name)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))

@@ -10,14 +10,14 @@ from presto_bench.stages.job import Job
 def make(job: Job) -> None:
     spec = job.spec
     families = {family["name"]: family["arms"] for family in spec["families"]}
-    graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    graded = scores.graded_completions(job.all("completions"), job.all("grades"))
     attack, variant = spec["attack"]
     graded = graded[(graded["attack"] == attack) & (graded["variant"] == variant)]
     frames = {
         "graded": graded,
-        "ranks": _all(job, "ranks"),
-        "losses": _all(job, "utility"),
-        "updates": _all(job, "update_norm"),
+        "ranks": job.all("ranks"),
+        "losses": job.all("utility"),
+        "updates": job.all("update_norm"),
     }
     points, gaps = [], []
     for model in spec["models"]:
@@ -27,7 +27,3 @@ def make(job: Job) -> None:
         gaps.append(curve.gaps(model, found, families))
     tables.write_three(job.path("curve").with_suffix(""), pd.concat(points, ignore_index=True))
     tables.write_three(job.path("gaps").with_suffix(""), pd.concat(gaps, ignore_index=True))
-
-
-def _all(job: Job, name: str) -> pd.DataFrame:
-    return pd.concat([tables.read(path, name) for path in job.paths(name)], ignore_index=True)

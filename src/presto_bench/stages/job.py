@@ -19,9 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 
-from presto_bench import progress, registry
+from presto_bench import progress, registry, tables
 from presto_bench.config.models import ChatFormat, ModelConfig
 from presto_bench.config.parts import canonical, over
 from presto_bench.errors import UserError
@@ -69,6 +70,10 @@ class Job:
         """Input files of a name, none if there is no such input; Snakemake hands out a single one as text."""
         found = self.input.get(name, [])
         return [Path(p) for p in ([found] if isinstance(found, str) else found)]
+
+    def all(self, name: str) -> pd.DataFrame:
+        """The tables of the input `name`, which is their kind too, together."""
+        return tables.read_all(self.paths(name), name)
 
     @cached_property
     def model(self) -> ModelConfig:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -35,7 +34,7 @@ def make(job: Job) -> None:
         ),
         headline=job.path("headline").read_text(encoding="utf-8").splitlines(),
         requests=requests,
-        steps=_all(job, "steps"),
+        steps=job.all("steps"),
         manifest=json.loads(job.path("run").read_text(encoding="utf-8")),
         pictures={section: figures[name].read_bytes() for section, name in PICTURES.items() if name in figures},
         show=spec["show"],
@@ -44,16 +43,11 @@ def make(job: Job) -> None:
 
 
 def _per_request(job: Job) -> pd.DataFrame:
-    graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    graded = scores.graded_completions(job.all("completions"), job.all("grades"))
     graded = scores.best_of(graded, job.spec["best_of"])
     prefilling = job.spec["prefilling"]
     cells = per_request.Cells(tuple(job.spec["rap"]), tuple(prefilling) if prefilling else None)
-    return per_request.table(graded, _all(job, "ranks"), job.spec["judge"], cells)
-
-
-def _all(job: Job, name: str) -> pd.DataFrame:
-    frames: list[Any] = [tables.read(path, name) for path in job.paths(name)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
+    return per_request.table(graded, job.all("ranks"), job.spec["judge"], cells)
 
 
 def _texts(job: Job) -> dict[str, str]:

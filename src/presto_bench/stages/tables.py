@@ -30,12 +30,12 @@ from presto_bench.stages.job import Job
 def make(job: Job) -> None:
     spec = job.spec
     prompts = tables.read(job.path("prompts"), "prompts")
-    graded = scores.graded_completions(_all(job, "completions"), _all(job, "grades"))
+    graded = scores.graded_completions(job.all("completions"), job.all("grades"))
     graded = scores.best_of(graded, spec["best_of"])
     scored = scores.score_table(graded, spec["bootstrap"])
     judged = graded[graded["judge"].isin(spec["graders"])]  # a control's score is no harm, and no lower one safer
     compared = scores.comparisons(judged, *spec["headline"], spec["bootstrap"])
-    rank_table, first_tokens, composition = (_all(job, name) for name in ("ranks", "first_tokens", "composition"))
+    rank_table, first_tokens, composition = (job.all(name) for name in ("ranks", "first_tokens", "composition"))
     utility = _utility(job)
     evidence = checks.Evidence(
         scores=scored,
@@ -72,30 +72,30 @@ def make(job: Job) -> None:
         "strength": grids,
         "comparisons": compared,
         "matched": matching.table(judged, rank_table, _losses(job), spec["term_pairs"], spec["bootstrap"]),
-        "seeds": seeds.table(graded[graded["judge"] == spec["judge"]], rank_table, _all(job, "utility")),
+        "seeds": seeds.table(graded[graded["judge"] == spec["judge"]], rank_table, job.all("utility")),
         "ranks": ranks,
         "bits": coercion.table(rank_table, spec["bootstrap"]),
         "bits_curves": coercion.curves(rank_table),
         "reach": reached,
         "targets": _targets(job, prompts),
-        "causal": causal.table(_all(job, "causal"), spec["bootstrap"]),
+        "causal": causal.table(job.all("causal"), spec["bootstrap"]),
         "rank_curves": profiles.rank_curves(rank_table),
         "first_tokens": _first_tokens(first_tokens),
         "first_entropy": profiles.first_entropy(_entropies(job, first_tokens)),
         "push_forward": profiles.push_forward(first_tokens, spec["bootstrap"]),
         "utility": utility.drop(columns="task_kind"),
         "over_refusal": over_refusal.table(
-            _all(job, "utility"), spec["refusals_told_by"], detector_errors.of_policy(spec["policy"]), spec["bootstrap"]
+            job.all("utility"), spec["refusals_told_by"], detector_errors.of_policy(spec["policy"]), spec["bootstrap"]
         ),
-        "utility_categories": scores.utility_categories(_all(job, "utility")),
-        "attention": profiles.attention_profile(_all(job, "attention")),
-        "attention_received": profiles.attention_received(_all(job, "attention_received")),
+        "utility_categories": scores.utility_categories(job.all("utility")),
+        "attention": profiles.attention_profile(job.all("attention")),
+        "attention_received": profiles.attention_received(job.all("attention_received")),
         "training": _training(job),
         "jailbreak_curves": _jailbreak_curves(job),
         "helpers": _helpers(job),
         "helper_curves": _of_helpers(job, "curves", ["step", "training", "validation"]),
         "refusal_tokens": _of_helpers(job, "refusal_tokens", ["split", "token", "requests"]),
-        "candidates": profiles.candidate_table(_all(job, "candidates")),
+        "candidates": profiles.candidate_table(job.all("candidates")),
         "composition": profiles.composition_table(composition, spec["bootstrap"]),
         "composition_by_rank": profiles.composition_by_rank(composition),
         "failures": scores.failures(graded, prompts, spec["judge"], _defended(spec)),
@@ -126,11 +126,6 @@ def make(job: Job) -> None:
     tables.write_text(job.path("headline"), "\n".join(lines) + "\n")
 
 
-def _all(job: Job, name: str) -> pd.DataFrame:
-    frames = [tables.read(path, name) for path in job.paths(name)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(tables.TABLES[name].columns))
-
-
 def _without_examples(job: Job, graded: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
     """The scores of the requests that were no examples when the prefills were written; no rows where none was."""
     exemplars = [prompt_id for path in job.paths("exemplars") for prompt_id in tables.read_csv(path)["prompt_id"]]
@@ -144,13 +139,13 @@ def _defended(spec: dict[str, Any]) -> list[str]:
 
 
 def _utility(job: Job) -> pd.DataFrame:
-    found = scores.utility_table(_all(job, "utility"), job.spec["bootstrap"])
+    found = scores.utility_table(job.all("utility"), job.spec["bootstrap"])
     return found.assign(task_kind=found["task"].map(job.spec["tasks"]))
 
 
 def _losses(job: Job) -> pd.DataFrame:
     """Every item of the tasks whose value is a held-out loss."""
-    items = _all(job, "utility")
+    items = job.all("utility")
     return items[items["task"].map(job.spec["tasks"]) == "answer_loss"]
 
 
@@ -179,7 +174,7 @@ def _entropies(job: Job, first_tokens: pd.DataFrame) -> pd.DataFrame:
     """Entropies on bare prompts and behind prefills: of the source that the config names for them, else of what is attacked."""
     if not job.paths("entropy"):
         return first_tokens
-    found = _all(job, "entropy").rename(columns={"nats": "entropy"})
+    found = job.all("entropy").rename(columns={"nats": "entropy"})
     return found.assign(place=found["place"].map({"prompt": "first", "prefill": "after_prefill"}))
 
 
@@ -270,11 +265,9 @@ def _null_margins(graded: pd.DataFrame, spec: dict[str, Any]) -> dict[str, stats
 def _split_overlap(job: Job, prompts: pd.DataFrame) -> int:
     """Requests that were attacked or measured and had also been in anything trained, in whatever spelling."""
     forms = dict(zip(prompts["prompt_id"], prompts["prompt"].map(tables.normal_form), strict=True))
-    trained = set(_all(job, "augmented")["prompt_id"]) | set(prompts.loc[prompts["split"] != "test", "prompt_id"])
+    trained = set(job.all("augmented")["prompt_id"]) | set(prompts.loc[prompts["split"] != "test", "prompt_id"])
     measured = (
-        set(_all(job, "completions")["prompt_id"])
-        | set(_all(job, "utility")["prompt_id"])
-        | set(_all(job, "ranks")["prompt_id"])
+        set(job.all("completions")["prompt_id"]) | set(job.all("utility")["prompt_id"]) | set(job.all("ranks")["prompt_id"])
     )
     return len({forms.get(p, p) for p in trained} & {forms.get(p, p) for p in measured})
 

@@ -46,12 +46,7 @@ def make(job: Job) -> None:
     tables.write_text(job.path("checks"), checked.to_csv(index=False))
     _require_all(config, asked, found, reasons)
     frame = pd.DataFrame({"prompt": [asked[p] for p in found], "prefill": list(found.values())})
-    tables.write_atomically(job.path("prefills"), lambda path: _private(path, frame.to_csv(index=False)))
-
-
-def _private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
+    tables.write_text(job.path("prefills"), frame.to_csv(index=False), private=True)
 
 
 def _require_all(
@@ -83,7 +78,7 @@ def _written(
             mine = ids[start : start + config.batch_size]
             texts = [few_shot.text(examples, requests[p], config.end_mark, attempt) for p in mine]
             found = dict(zip(mine, _continued(loaded, texts, config.max_new_tokens), strict=True))
-            tables.write_atomically(part, lambda path, found=found: _private(path, json.dumps(found)))
+            tables.write_text(part, json.dumps(found), private=True)
         said |= json.loads(part.read_text(encoding="utf-8"))
     return said
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from presto_bench.analysis import stats
 from presto_bench.report import front, words
 from presto_bench.report.figures import style
 from presto_bench.report.page import charts
@@ -166,7 +167,7 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     name = next((name for name in VALUES if name in frame.columns), None)
     if name is None or not {"low", "high"} <= set(frame.columns):
         return frame.copy()
-    shown = [front.interval(*row) for row in zip(frame[name], frame["low"], frame["high"], strict=True)]
+    shown = [stats.told(*row) for row in zip(frame[name], frame["low"], frame["high"], strict=True)]
     return frame.assign(**{name: shown}).drop(columns=["low", "high"]).rename(columns={name: f"{name}, 95 % interval"})
 
 
@@ -186,11 +187,11 @@ def _answer(row: Mapping[str, Any], shown: Shown) -> str:
     reference, treated = (style.label(arm) for arm in shown.headline)
     value, low, high = row["value"], row["low"], row["high"]
     if low > 0:
-        told, numbers = f"{treated} scores lower than {reference}, by", front.interval(value, low, high)
+        told, numbers = f"{treated} scores lower than {reference}, by", stats.told(value, low, high)
     elif high < 0:
-        told, numbers = f"{treated} scores higher than {reference}, by", front.interval(-value, -high, -low)
+        told, numbers = f"{treated} scores higher than {reference}, by", stats.told(-value, -high, -low)
     else:
-        told, numbers = f"{treated} cannot be told from {reference}: it scores lower by", front.interval(value, low, high)
+        told, numbers = f"{treated} cannot be told from {reference}: it scores lower by", stats.told(value, low, high)
     return f"{safe(str(row['model']))}, {words.attacked(*shown.rap, shown.kinds)}: {told} {numbers} ({int(row['n'])} requests)."
 
 
