@@ -87,6 +87,7 @@ lint: $(INSTALLED)
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry src
+	$(BIN)/basedpyright --level error
 	$(BIN)/snakemake --lint
 
 format: $(INSTALLED)

@@ -62,6 +62,17 @@ def test_without_a_guide_it_needs_a_tokenizer_and_what_needs_weights_is_said_to_
     assert not loaded.judges[0].fluency and loaded.composition is None
 
 
+def test_answers_are_sampled_as_the_models_makers_recommend(folders):
+    (folders / "guide/generation_config.json").write_text(
+        '{"do_sample": true, "temperature": 0.6, "top_p": 0.95, "eos_token_id": 2}'
+    )
+    (folders / "models/one/seed0/generation_config.json").write_text('{"temperature": 0.6, "eos_token_id": 2}')
+    guided = config.load(audit.experiment(audit.Audit(SERVED, "guide"))).models[0]
+    assert (guided.sampling.temperature, guided.sampling.top_p, guided.sampling.top_k) == (0.6, 0.95, 0)
+    alone = config.load(audit.experiment(audit.Audit("models/one/seed0"))).models[0]
+    assert alone.sampling.temperature == 1.0  # its makers do not sample
+
+
 @pytest.mark.parametrize(
     ("change", "names"),
     [

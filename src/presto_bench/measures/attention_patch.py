@@ -74,6 +74,7 @@ def _bias(module, query, key, value, attention_mask, scaling, patch: Patch, **kw
 
     def mass(keys: torch.Tensor) -> torch.Tensor:
         _, found = attention_with_mass(module, query, key, value, attention_mask, scaling, prefill_keys=keys, **kwargs)
+        assert found is not None  # keys were asked for
         return found.float()  # in bfloat16 a mass of 1 - LEAST is 1, and has no logit
 
     ours = patch.queries[:, None, :]

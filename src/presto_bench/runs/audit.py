@@ -1,5 +1,6 @@
 """What `presto-bench audit` writes: an experiment on one target, to run, to keep and to edit."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,17 @@ def entry(named: str, option: str) -> dict[str, Any]:
     return {"kind": "local", "path": named}
 
 
+def _sampling(named: str | None) -> dict[str, Any]:
+    """How a model's makers recommend to sample, where its folder says so (generation_config.json); else nothing, and the config's defaults hold."""
+    file = Path(named or "") / "generation_config.json"
+    if not named or not file.is_file():
+        return {}
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    keys = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    found = {key: settings[key] for key in keys if settings.get(key) is not None} if settings.get("do_sample") else {}
+    return {"sampling": found} if found else {}
+
+
 def _targets(audit: Audit) -> tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[str, str]]:
     """(models, arms beside base, the model and arm that are looked at): with a guide the target is an arm of it, else a model of its own."""
     target = entry(audit.target, "TARGET")
@@ -81,7 +93,11 @@ def _targets(audit: Audit) -> tuple[list[dict[str, Any]], list[dict[str, Any]], 
                 "name it with --tokenizer (a folder, or hub:ORG/MODEL@REVISION), or name a --guide",
             )
         own = {"tokenizer": audit.tokenizer} if served else {}
-        return [{"name": "target", **target, **own}], [], ("target", "base")
+        return (
+            [{"name": "target", **target, **own, **_sampling(own.get("tokenizer") or target.get("path"))}],
+            [],
+            ("target", "base"),
+        )
     guide = entry(audit.guide, "--guide")
     if guide["kind"] == "endpoint":
         raise UserError(
@@ -92,7 +108,8 @@ def _targets(audit: Audit) -> tuple[list[dict[str, Any]], list[dict[str, Any]], 
     if not served:
         place = {"path": target["path"]} if target["kind"] == "local" else {k: target[k] for k in ("id", "revision")}
         target = {"kind": "checkpoint", **place}
-    return [{"name": "guide", **guide}], [{"name": "target", **target, "of": "guide"}], ("guide", "target")
+    sampling = _sampling(guide.get("path"))
+    return [{"name": "guide", **guide, **sampling}], [{"name": "target", **target, "of": "guide"}], ("guide", "target")
 
 
 def probe(audit: Audit) -> str | None:

@@ -130,10 +130,12 @@ def _with_term(trainer: Any, plain_loss: Any, term: Term) -> Any:
                 f"{', '.join(SPANS)} are missing",
                 "use PrefillCollator and set remove_unused_columns=False in the trainer's arguments",
             )
-        term._spans, term._sum = Spans.of_prefills(*marked, term.config.queries), None
+        start, end, stop = marked
+        spans = Spans.of_prefills(start, end, stop, term.config.queries)
+        term._spans, term._sum = spans, None
         labels = inputs["labels"]  # the trainer may take them out
         result = plain_loss(model, inputs, return_outputs, num_items_in_batch)
-        if term._sum is None and bool(term._spans.penalised.any()):
+        if term._sum is None and bool(spans.penalised.any()):
             raise UserError(
                 "presto(trainer)",
                 "the trainer trains another model than the one it had when presto() began",
@@ -161,8 +163,9 @@ def _normalised(trainer: Any, total: torch.Tensor | None, labels: torch.Tensor, 
 def _asking(term: Term, kwargs: dict[str, Any]) -> dict[str, Any]:
     if term._spans is None or term._sum is not None or not bool(term._spans.penalised.any()):
         return kwargs
-    embedded = kwargs.get("input_ids") if kwargs.get("input_ids") is not None else kwargs["inputs_embeds"]
-    return {**kwargs, **attention_mass.arguments(term.config.attention, term._spans, embedded.shape[1]), "use_cache": False}
+    ids = kwargs.get("input_ids")
+    width = (kwargs["inputs_embeds"] if ids is None else ids).shape[1]
+    return {**kwargs, **attention_mass.arguments(term.config.attention, term._spans, width), "use_cache": False}
 
 
 def _collect(term: Term, backbone: Any, output: Any) -> None:
