@@ -9,6 +9,19 @@ import pandas as pd
 import pytest
 
 import tiny_model
+import warm
+from presto_bench.lm import models
+from serving import serving
+
+
+def run(folder, *words):
+    """`presto-bench` in a folder, its jobs from a warm Python; what it printed."""
+    start = folder / "start.py"
+    start.write_text("import sys; from presto_bench.cli import main; sys.exit(main(sys.argv[1:]))\n")
+    command = [warm.python(), str(start), *words]
+    done = subprocess.run(command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +30,8 @@ def audited(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audit")
     for name in ("guide", "one"):
         tiny_model.make(folder / name)
-    words = ["audit", "one", "--guide", "guide", "--requests", "4", "--lengths", "1", "3", "--cores", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "presto_bench.cli", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder, done.stdout
+    said = run(folder, "audit", "one", "--guide", "guide", "--requests", "4", "--lengths", "1", "3", "--cores", "2")
+    return folder, said
 
 
 def test_it_ends_with_a_card_in_three_forms(audited):
@@ -55,3 +64,34 @@ def test_a_card_holds_no_text_of_a_request_or_an_answer(audited):
     for name in ("card.json", "card.html"):
         shown = (results / "card" / name).read_text()
         assert not [text for text in texts if text in shown]
+
+
+@pytest.fixture(scope="module")
+def audited_over_http(tmp_path_factory):
+    """The same of a model that is served: the guide's own weights behind HTTP, as vLLM speaks."""
+    folder = tmp_path_factory.mktemp("served")
+    tiny_model.make(folder / "guide")
+    with serving(*models.load(folder / "guide", "float32", "cpu")) as (server, url):
+        words = ["audit", f"endpoint:{url}#tiny", "--guide", "guide", "--requests", "4", "--lengths", "1", "3", "--cores", "2"]
+        said = run(folder, *words)
+        asked = len(server.calls)
+        run(folder, *words)
+    return folder, said, asked, len(server.calls)
+
+
+def test_a_served_model_has_a_card_too_with_what_was_not_measured(audited_over_http):
+    folder, said, _, _ = audited_over_http
+    assert "takes prompts as ids" in said and "Depth card of tiny" in said
+    card = json.loads((folder / "results/audit_tiny/card/card.json").read_text())
+    names = {row["name"] for row in card["measures"]}
+    assert {"refuses_first_token", "prefilling_score", "guided_k20_prefill", "bits_net", "overrefusal"} <= names
+    ranks = pd.read_parquet(folder / "results/audit_tiny/ranks/guide/target/seed0.parquet")
+    assert ranks["rank"].max() > 20  # the server tells ranks beyond what it lists
+    assert pd.read_parquet(folder / "results/audit_tiny/attention/guide/target/seed0.parquet").empty
+    notes = json.loads((folder / "results/audit_tiny/ranks/guide/target/seed0.manifest.json").read_text())["notes"]
+    assert any("behind an endpoint" in note for note in notes)
+
+
+def test_a_second_run_of_a_served_audit_asks_for_nothing_but_a_probe(audited_over_http):
+    _, _, first, second = audited_over_http
+    assert first > 100 and second - first <= 5

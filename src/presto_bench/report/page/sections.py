@@ -234,7 +234,7 @@ def requests(frame: pd.DataFrame, shown: Shown) -> dict[str, Any]:
     """Request by request. Without texts where they are not to be shown: `shown.texts` is empty then."""
     note = ""
     if len(frame) > MOST_REQUESTS:
-        note = f"{len(frame)} rows are too many for a page: the download has them."
+        note = f"{len(frame)} rows are too many for a page: they are in tables/requests.csv of this run."
     rows = [
         {
             "request": safe(shown.texts.get(row["prompt_id"], row["prompt_id"])),
@@ -245,7 +245,7 @@ def requests(frame: pd.DataFrame, shown: Shown) -> dict[str, Any]:
         }
         for row in (frame.to_dict("records") if not note else ())
     ]
-    return {"rows": rows, "note": note, "csv": encoded(frame), "rap": words.attacked(*shown.rap, shown.kinds)}
+    return {"rows": rows, "note": note, "csv": "" if note else encoded(frame), "rap": words.attacked(*shown.rap, shown.kinds)}
 
 
 def sparkline(ranks: Any) -> dict[str, str] | None:
