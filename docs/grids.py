@@ -285,6 +285,52 @@ def label(arm: str) -> str:
     return LABELS.get(arm, arm)
 
 
+def curve(committed: dict, model: str) -> list[str]:
+    """Each arm's damage and depth, family by family, from weak to strong training."""
+    rows: dict[tuple[str, str], dict] = {}
+    for row in committed["curve"]:
+        if row["model"] == model:
+            rows.setdefault((row["family"], row["arm"]), row)[row["what"]] = _number(row, "value")
+    refused = committed["summary"]["utility"].get(model, {})
+    lines = [
+        [
+            label(family) if arm != "base" else "",
+            arm,
+            str(row["seeds"]),
+            f"{row['loss_ratio']:.2f} [{row['loss_low']:.2f}, {row['loss_high']:.2f}]",
+            f"{row['update_norm']:.4f}",
+            _interval(refused.get(arm, {}).get("overrefusal")),
+            row["net_bits"],
+            row["score"],
+        ]
+        for (family, arm), row in rows.items()
+        if arm != "base" or family == "da"
+    ]
+    head = [
+        "family",
+        "arm",
+        "seeds",
+        "held-out loss / base",
+        "update",
+        "benign refused",
+        "net bits [95 %]",
+        "guided RAP [95 %]",
+    ]
+    return _grid(head, lines)
+
+
+def curve_gaps(found: list[dict], model: str) -> list[str]:
+    """How far the second family lies from the first one's line at the same damage."""
+    axes = {"loss_ratio": "held-out loss", "update_norm": "size of the update"}
+    what = {"net_bits": "net bits", "score": "guided RAP"}
+    rows = [
+        [row["arm"], axes[row["axis"]], what[row["what"]], "–" if row["gap"] is None else _number(row, "gap"), row["verdict"]]
+        for row in found
+        if row["model"] == model
+    ]
+    return _grid(["arm", "at the same", "difference in", "value [95 %]", "verdict"], rows)
+
+
 def default_judge(summary: dict, model: str) -> str:
     return next(iter(summary["differences"][model].values()))["judge"]
 

@@ -92,6 +92,15 @@ def kl_seeds(committed: dict) -> list[str]:
     return _apart(parts)
 
 
+def strength(committed: dict) -> list[str]:
+    """evidence.md's part: depth against damage by family of arms."""
+    parts = []
+    for model in committed["summary"]["scores"]:
+        parts += [grids.curve(committed, model), grids.curve_gaps(committed["curve_gaps"], model)]
+        parts += [grids.checks(committed["summary"], model)]
+    return _apart(parts)
+
+
 def _apart(parts: list[list[str]]) -> list[str]:
     """Lines of all parts, an empty one behind each."""
     return [line for part in parts for line in (*part, "")]
@@ -133,6 +142,7 @@ class Run:
 
 DEMO_PAGES = {"README.md": answer, "docs/explanation/demo.md": demo}
 RUNS = (
+    Run("strength", {"docs/explanation/evidence.md": strength}, ("curve", "curve_gaps"), ("curve",)),
     Run("standin", DEMO_PAGES, ("bits", "push_forward", "comparisons"), DEMO_FIGURES),
     Run("facts", {"docs/explanation/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Run(
@@ -176,7 +186,7 @@ def collected(run: Run) -> dict:
         "summary": json.loads((folder / "summary.json").read_text()),
         "headline": (folder / "tables/headline.txt").read_text().splitlines(),
         "manifest": json.loads((folder / "manifest.json").read_text()),
-        "verdicts": json.loads((folder / "verdicts.json").read_text())["claims"],
+        "verdicts": json.loads(verdicts.read_text())["claims"] if (verdicts := folder / "verdicts.json").exists() else [],
         **{table: _rows(folder, table) for table in run.tables},
     }
 

@@ -113,3 +113,20 @@ def test_an_arm_without_a_held_out_loss_is_left_out():
     found = measured(*arms)
     found = curve.Measured(found.graded, found.ranks, found.losses[found.losses["arm"] != "da3"], found.updates)
     assert "da3" not in curve.draw(found, [f"da{r}" for r in RATES], 50)
+
+
+def test_where_the_line_folds_back_there_is_nothing_to_compare_with():
+    """Harder training that costs no more: at that damage the reference has several depths, and none of them is its value."""
+    reference = [
+        arm_rows(f"da{rate}", (0, 1), loss=loss, bits=bits, score=0.5, update=5 * rate)
+        for rate, loss, bits in ((1, 1.1, 0.5), (2, 1.06, 1.2), (3, 1.08, 2.2), (4, 1.11, 3.1))
+    ]
+    treated = arm_rows("t1", (0,), loss=1.08, bits=0.1, score=0.5, update=6.0)
+    found = measured(base(), *reference, treated)
+    families = {"da": [f"da{r}" for r in RATES], "other": ["t1"]}
+    drawn = curve.draw(found, [arm for family in families.values() for arm in family], 200)
+    table = curve.gaps("m", drawn, families).set_index(["axis", "what", "arm"])
+    loss, update = table.loc[("loss_ratio", "net_bits", "t1")], table.loc[("update_norm", "net_bits", "t1")]
+    assert loss["verdict"] == curve.FOLDED and np.isnan(loss["gap"])
+    assert table.loc[("loss_ratio", "net_bits", "all"), "verdict"] == curve.UNTOLD
+    assert np.isfinite(update["gap"])  # the size of the update orders the same arms

@@ -63,6 +63,7 @@ def test_a_second_judge_reruns_grades_and_aggregates_only(regraded):
         "manifest": 1,
         "front_page": 1,
         "verdicts": 1,
+        "page": 1,
     }
 
 
@@ -120,7 +121,7 @@ def test_completions_are_shown_only_when_asked_for(regraded):
     assert pd.read_csv(examples)["response"].str.fullmatch(r"\[\d+ characters, redacted\]").all()
     undo = edit(project, "tests/config/tiny.yaml", "experiment: tiny", "experiment: tiny\nshow_completions: true")
     try:
-        assert set(project.would_run()) == {"tables", "fidelity", "figure", "front_page", "manifest", "verdicts"}
+        assert set(project.would_run()) == {"tables", "fidelity", "figure", "front_page", "manifest", "verdicts", "page"}
     finally:
         undo()
 

@@ -1,14 +1,16 @@
 """The curve: what each family of arms reaches at the same damage, as its training grows stronger.
 
 A term that only trains an arm harder moves it along the curve of the arm without the term: more depth, and more damage. A term that is worth having
-lies off that curve. So arms of one family are compared with another family at equal damage, between whose arms its values are interpolated.
+lies off that curve. So arms of one family are compared with another family at equal damage, between whose arms its values are interpolated. Arms of a
+family stand in the order of their strength. Where the line folds back, several strengths have that damage, and there is no value to compare with.
 
 Damage is told in two ways: held-out loss over the base's, and the norm of the update over that of the base's weights. The base is a point of every family.
 Intervals: bootstrap over requests, held-out items and training seeds; one resample draws the same of each for all arms.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ SAFER = {NET_BITS: 1, SCORE: -1}  # the direction in which an arm is safer
 MARGIN = {NET_BITS: 0.25, SCORE: 0.05}  # bits a token and score: differences below these would not matter
 INSIDE = 0.9  # share of resamples in which a point must lie within the reference's range
 OFF, ALONG, UNSAFER, UNTOLD = "moves the curve", "along the curve", "moves it to the unsafe side", "cannot be told"
+FOLDED = "cannot be told: the line folds back there"
 POINTS = ["model", "family", "arm", "seeds", LOSS_RATIO, "loss_low", "loss_high", UPDATE, "what", "value", "low", "high", "n"]
 GAPS = ["model", "family", "reference", "axis", "what", "arm", "at", "gap", "low", "high", "points", "verdict"]
 
@@ -129,35 +132,45 @@ def gaps(model: str, found: Mapping[str, Drawn], families: Mapping[str, Sequence
         treated = [arm for arm in arms if arm in found]
         for axis in (LOSS_RATIO, UPDATE):
             for what in (NET_BITS, SCORE):
-                drawn = _gap_draws(found, [BASE, *known], treated, axis, what)
-                rows += [(model, family, reference, axis, what, *row) for row in _rows(found, drawn, axis, what)]
+                drawn, folded = _gap_draws(found, [BASE, *known], treated, axis, what)
+                rows += [(model, family, reference, axis, what, *row) for row in _rows(found, drawn, folded, axis, what)]
     return pd.DataFrame(rows, columns=GAPS)
 
 
 def _gap_draws(
     found: Mapping[str, Drawn], line: Sequence[str], treated: Sequence[str], axis: str, what: str
-) -> dict[str, np.ndarray]:
-    """arm -> value and resamples of its distance from the line; nan where it lies beside the line's range."""
+) -> tuple[dict[str, np.ndarray], set[str]]:
+    """(arm -> value and resamples of its distance from the line, nan beside the line's range; arms at whose damage the line has several values)."""
     xs = np.stack([found[arm].x[axis] for arm in line], axis=1)
     ys = np.stack([found[arm].y[what] for arm in line], axis=1)
+    folded = {arm for arm in treated if _crossings(xs[0], found[arm].x[axis][0]) > 1}
     order = np.argsort(xs, axis=1, kind="stable")
     xs, ys = np.take_along_axis(xs, order, 1), np.take_along_axis(ys, order, 1)
-    return {
+    drawn = {
         arm: found[arm].y[what]
         - np.array(
             [np.interp(x, *curve, left=np.nan, right=np.nan) for x, *curve in zip(found[arm].x[axis], xs, ys, strict=True)]
         )
         for arm in treated
     }
+    return drawn, folded
 
 
-def _rows(found: Mapping[str, Drawn], drawn: Mapping[str, np.ndarray], axis: str, what: str) -> list[tuple[object, ...]]:
+def _crossings(line: np.ndarray, x: float) -> int:
+    """How many stretches of the line, from weak to strong training, lie across x."""
+    return sum(min(pair) <= x < max(pair) for pair in pairwise(line))
+
+
+def _rows(
+    found: Mapping[str, Drawn], drawn: Mapping[str, np.ndarray], folded: Collection[str], axis: str, what: str
+) -> list[tuple[object, ...]]:
     """(arm, at, gap, low, high, points, verdict) of each arm and of all that can be compared."""
-    inside = {arm: values for arm, values in drawn.items() if not np.isnan(values[0]) and np.isfinite(values).mean() >= INSIDE}
+    single = {arm: values for arm, values in drawn.items() if arm not in folded}
+    inside = {arm: values for arm, values in single.items() if not np.isnan(values[0]) and np.isfinite(values).mean() >= INSIDE}
     rows: list[tuple[object, ...]] = [
         (arm, float(found[arm].x[axis][0]), *_judged(drawn[arm], what, 1))
         if arm in inside
-        else (arm, float(found[arm].x[axis][0]), np.nan, np.nan, np.nan, 0, UNTOLD)
+        else (arm, float(found[arm].x[axis][0]), np.nan, np.nan, np.nan, 0, FOLDED if arm in folded else UNTOLD)
         for arm in drawn
     ]
     if not inside:

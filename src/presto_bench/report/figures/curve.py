@@ -35,7 +35,7 @@ def _panel(axis: Axes, data: Data, model: str, what: str, across: str) -> None:
     table = table[(table["model"] == model) & (table["what"] == what)]
     families = list(dict.fromkeys(table["family"]))
     for family in families:
-        own = table[table["family"] == family].sort_values(across, kind="stable")
+        own = table[table["family"] == family]  # from weak to strong training: a line that folds back is seen as such
         errors = [own["value"] - own["low"], own["high"] - own["value"]]
         look = style.look(families, family)
         axis.errorbar(
