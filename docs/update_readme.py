@@ -46,7 +46,7 @@ def facts(committed: dict) -> list[str]:
 
 
 def entropy(committed: dict) -> list[str]:
-    """evidence.md's part: arms by the entropy of their refusals, and the causal test over all layers."""
+    """earlier.md's part: arms by the entropy of their refusals, and the causal test over all layers."""
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [grids.by_entropy(committed, model), grids.likelihoods(committed["summary"], model)]
@@ -55,7 +55,7 @@ def entropy(committed: dict) -> list[str]:
 
 
 def matched(committed: dict) -> list[str]:
-    """evidence.md's part: what each arm's depth costs, the pairs that cost the same, and the claims about rivals and controls."""
+    """earlier.md's part: what each arm's depth costs, the pairs that cost the same, and the claims about rivals and controls."""
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [grids.by_price(committed, model), grids.composition(committed["composition"], model)]
@@ -65,7 +65,7 @@ def matched(committed: dict) -> list[str]:
 
 
 def matched_earlier(committed: dict) -> list[str]:
-    """evidence.md's part: the same sweep on another machine, where the untouched model's own answers came out otherwise."""
+    """earlier.md's part: the same sweep on another machine, where the untouched model's own answers came out otherwise."""
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [grids.by_price(committed, model), grids.matched(committed["matched"], model)]
@@ -73,7 +73,7 @@ def matched_earlier(committed: dict) -> list[str]:
 
 
 def evidence(committed: dict) -> list[str]:
-    """evidence.md's part: the decisive arms over their seeds."""
+    """earlier.md's part: the decisive arms over their seeds."""
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [grids.scores(committed["summary"], model), grids.differences(committed, model)]
@@ -84,7 +84,7 @@ def evidence(committed: dict) -> list[str]:
 
 
 def kl_seeds(committed: dict) -> list[str]:
-    """evidence.md's part: KL beside PRESTO, seed by seed."""
+    """earlier.md's part: KL beside PRESTO, seed by seed."""
     parts = []
     for model in committed["summary"]["scores"]:
         parts += [grids.by_seed(committed["seeds"], model), grids.verdicts(committed["verdicts"], model)]
@@ -146,14 +146,14 @@ RUNS = (
     Run("standin", DEMO_PAGES, ("bits", "push_forward", "comparisons"), DEMO_FIGURES),
     Run("facts", {"docs/explanation/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Run(
-        "evidence", {"docs/explanation/evidence.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"
+        "evidence", {"docs/explanation/earlier.md": evidence}, ("bits", "comparisons", "seeds"), ("bits", "seeds"), "evidence_"
     ),
-    Run("kl_seeds", {"docs/explanation/evidence.md": kl_seeds}, ("bits", "seeds"), ("seeds",), "kl_"),
-    Run("matched", {"docs/explanation/evidence.md": matched}, ("bits", "composition", "matched"), ("price",)),
+    Run("kl_seeds", {"docs/explanation/earlier.md": kl_seeds}, ("bits", "seeds"), ("seeds",), "kl_"),
+    Run("matched", {"docs/explanation/earlier.md": matched}, ("bits", "composition", "matched"), ("price",)),
     Run(
-        "matched_earlier", {"docs/explanation/evidence.md": matched_earlier}, (), ()
+        "matched_earlier", {"docs/explanation/earlier.md": matched_earlier}, (), ()
     ),  # kept as it was committed; nothing makes it anew
-    Run("entropy", {"docs/explanation/evidence.md": entropy}, ("bits", "ranks", "targets", "causal"), ("entropy", "causal")),
+    Run("entropy", {"docs/explanation/earlier.md": entropy}, ("bits", "ranks", "targets", "causal"), ("entropy", "causal")),
 )
 
 

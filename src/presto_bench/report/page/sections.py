@@ -191,7 +191,10 @@ def _answer(row: Mapping[str, Any], shown: Shown) -> str:
     elif high < 0:
         told, numbers = f"{treated} scores higher than {reference}, by", stats.told(-value, -high, -low)
     else:
-        told, numbers = f"{treated} cannot be told from {reference}: it scores lower by", stats.told(value, low, high)
+        told, numbers = (
+            f"no difference shown between {treated} and {reference}:",
+            f"{stats.told(-value, -high, -low, '+')} in mean score",
+        )
     return f"{safe(str(row['model']))}, {words.attacked(*shown.rap, shown.kinds)}: {told} {numbers} ({int(row['n'])} requests)."
 
 
@@ -213,10 +216,8 @@ def checks(frame: pd.DataFrame) -> list[dict[str, str]]:
     """Each check as a mark: holds, fails, not measured, or only told."""
     found = []
     for row in frame.to_dict("records"):
-        ok = str(row["ok"])
-        state = {"True": "holds", "False": "fails"}.get(
-            ok, "told" if row["value"] == row["value"] and not str(row["bar"]).strip(" –-") else "open"
-        )
+        measured = row["value"] is not None and row["value"] == row["value"]
+        state = {"True": "holds", "False": "fails"}.get(str(row["ok"]), "told" if measured else "open")
         found.append(
             {
                 "name": str(row["name"]).replace("_", " "),
