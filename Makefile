@@ -87,7 +87,7 @@ lint: $(INSTALLED)
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry src
-	$(BIN)/basedpyright --level error
+	$(BIN)/basedpyright --level error --baselinemode=discard
 	$(BIN)/snakemake --lint
 
 format: $(INSTALLED)
