@@ -161,7 +161,7 @@ REACHES = {
     "analysis/card.py": {"card"},
     "report/card_page.py": {"card"},
     "report/page/sections.py": {"page"},
-    "report/words.py": {"page"},  # figures that use them get them with their own module
+    "report/words.py": {"front", "page"},  # figures that use them get them with their own module
     "analysis/per_request.py": {"page"},
     "stages/openers.py": {"causal", "ranks", "steps", "top_lists"},
     "lm/served/target.py": set(),

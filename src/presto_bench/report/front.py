@@ -7,6 +7,7 @@ import pandas as pd
 from presto_bench.analysis import stats
 from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
 from presto_bench.analysis.fidelity_names import NOT_RUN
+from presto_bench.report import words
 
 QUESTION = "Does a chat model's safety alignment survive an attacker who may pick from ranks 2 to 20?"
 NULLS = ("_swapped", "_guide_only")
@@ -24,12 +25,6 @@ DEPTH = {
     "harmful_harmful": "harmful text",
     "benign_benign": "benign text",
     "net_of_damage": "net of damage",
-}
-KINDS = {
-    "refusal": "refusal",
-    "plausible": "plausible",
-    "plausible_refused": "plausible, then refused",
-    "other": "neither (damage)",
 }
 
 
@@ -167,8 +162,8 @@ def _pushed(pushed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _composition(composition: pd.DataFrame) -> pd.DataFrame:
-    rows = composition.assign(shown=_shown(composition, "share"), kind=composition["kind"].map(KINDS))
-    return _wide(rows, "kind", ["model", "arm"], list(KINDS.values()))
+    rows = composition.assign(shown=_shown(composition, "share"), kind=composition["kind"].map(words.KINDS))
+    return _wide(rows, "kind", ["model", "arm"], list(words.KINDS.values()))
 
 
 def _reach(reach: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """report/index.html and tables/requests.csv: the result as one page, from tables alone; with texts only where they may be shown."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 
@@ -51,5 +50,5 @@ def _per_request(job: Job) -> pd.DataFrame:
 
 
 def _texts(job: Job) -> dict[str, str]:
-    prompts = tables.read(Path(job.input["prompts"]), "prompts")
+    prompts = tables.read(job.path("prompts"), "prompts")
     return dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
