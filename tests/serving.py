@@ -121,8 +121,8 @@ class Server:
         pick = Sampled(sampling, [np.random.default_rng(body.get("seed", 0))], body["max_tokens"], "cpu")
         (found,) = continue_rows(model, [ids], body["max_tokens"], self.ends, pick)
         ended = found.finish == "eos"
-        # vLLM names the end of the turn among its tokens, llama.cpp does not.
-        end = [self.ends[0]] if ended and self.behaviour.dialect == "vllm" else []
+        # vLLM and llama.cpp name the end of the turn among their tokens.
+        end = [self.ends[0]] if ended and self.behaviour.dialect != "text" else []
         return [*found.ids, *end], ended
 
     def _text(self, said):

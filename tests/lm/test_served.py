@@ -203,6 +203,24 @@ def test_a_busy_or_broken_server_is_asked_again(served):
     assert model.next_logits([[5, 6, 8]]).isfinite().any()
 
 
+def test_a_server_that_wants_to_be_left_alone_for_long_stops_the_job_and_says_for_how_long(served):
+    server, load, _ = served(retry_after=7200)
+    model = load()
+    server.behaviour.script = [429]
+    with pytest.raises(UserError, match=r"longest_wait: .*asks to wait 2\.0 hours"):
+        model.next_logits([[5, 6, 7]])
+
+
+def test_a_reply_that_cannot_be_used_is_not_kept(served):
+    server, load, _ = served()
+    model = load()
+    server.behaviour.faults = frozenset({"no logprobs"})
+    with pytest.raises(UserError, match="a reply without log-probabilities"):
+        model.next_logits([[5, 6, 7]])
+    server.behaviour.faults = frozenset()
+    assert model.next_logits([[5, 6, 7]]).isfinite().sum() == 20
+
+
 def test_so_many_calls_are_in_flight_at_once_and_no_more(served):
     server, load, _ = served(delay=0.02, settings={"concurrency": 3})
     load().next_logits([[5, 6, i] for i in range(10, 22)])

@@ -23,12 +23,13 @@ def make(job: Job) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
     said = _responses(job)
     prompts = tables.read(job.path("prompts"), "prompts").set_index("prompt_id")["prompt"]
+    prefills = _prefills(job)
     asked_as = folders.chat_format(job.path("model"), job.chat_format)
-    rows = [_encoded(job, tokenizer, prompts[one.prompt_id], one, asked_as) for one in said]
+    rows = [_encoded(tokenizer, prompts[one.prompt_id], prefills.get(one.prompt_id, ""), one, asked_as) for one in said]
     found = top_lists.along(model, rows, chat.filler(tokenizer)) if rows else []
     del model
     untouched, _ = models.load(job.path("untouched"), job.model.decode_dtype)
-    plain = [_encoded(job, tokenizer, prompts[one.prompt_id], one, job.chat_format) for one in said]
+    plain = [_encoded(tokenizer, prompts[one.prompt_id], prefills.get(one.prompt_id, ""), one, job.chat_format) for one in said]
     plausible = _plausible(untouched, plain, chat.filler(tokenizer)) if plain else []
     openers = openers_of.of(job, tokenizer)
     records = [
@@ -49,11 +50,17 @@ def _responses(job: Job) -> list[Any]:
     return list(own.sort_values("prompt_id").head(job.spec["requests"]).itertuples())
 
 
-def _encoded(job: Job, tokenizer: Any, prompt: str, one: Any, form: chat.ChatFormat) -> chat.Encoded:
-    """Prompt, the prefill of a variant that starts behind one, and what was picked."""
-    behind = job.spec["variant"].split("_")[1:2] != ["noprefill"]
-    prefills = tables.read(job.path("prefills"), "prefills").set_index("prompt_id")["prefill"]
-    return chat.encode(tokenizer, prompt, form, prefills[one.prompt_id] if behind else "", [int(i) for i in one.token_ids])
+def _prefills(job: Job) -> dict[str, str]:
+    """prompt_id -> what its response began with; empty for a variant that starts from nothing."""
+    if job.spec["variant"].split("_")[1:2] == ["noprefill"]:
+        return {}
+    frame = tables.read(job.path("prefills"), "prefills")
+    return dict(zip(frame["prompt_id"], frame["prefill"], strict=True))
+
+
+def _encoded(tokenizer: Any, prompt: str, prefill: str, one: Any, form: chat.ChatFormat) -> chat.Encoded:
+    """Prompt, prefill and what was picked."""
+    return chat.encode(tokenizer, prompt, form, prefill, [int(i) for i in one.token_ids])
 
 
 @torch.inference_mode()

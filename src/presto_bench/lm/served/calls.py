@@ -142,6 +142,13 @@ class Calls:
     def _told(self, error: BaseException, body: Body) -> UserError:
         sent = [body["prompt"]] if isinstance(body.get("prompt"), str) else []
         words = words_of(error, sent, os.environ.get(self.config.key or "", "")) if str(error) else type(error).__name__
+        asked_for = waiting.asked_for(error)
+        if asked_for > self.config.longest_wait:
+            return UserError(
+                f"{self.place}.longest_wait",
+                f"{self.config.base_url} asks to wait {asked_for / 3600:.1f} hours ({words})",
+                f"run snakemake again then, or raise `longest_wait` (now {self.config.longest_wait:g} seconds); replies so far are kept",
+            )
         if isinstance(error, openai.APIStatusError) and not self._worth_repeating(error) and error.status_code < 500:
             return Refused(
                 self.place, f"{self.config.base_url} refuses what is asked: {words}", _mend(error.status_code, self.config)

@@ -4,7 +4,7 @@ Of each distribution only the likeliest tokens are known (`logprobs`). Logits ar
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,9 @@ class Served:
     def next_logits(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """(b, V) log-probabilities of what comes next behind each row."""
         asked = [dialect.next_tokens(self.calls.config.model, self._prompt(row), self.calls.config.logprobs) for row in rows]
-        replies = self._replies(asked, rows)
+        replies = self._replies(asked, rows, self._next)
         logits = torch.full((len(rows), self.width), -torch.inf)
         for place, reply in enumerate(replies):
-            if not reply.steps or not reply.steps[0].best:
-                raise UserError(
-                    self.calls.place, "a reply without log-probabilities", "run snakemake again: replies so far are kept"
-                )
             ids, values = zip(*reply.steps[0].best, strict=True)
             logits[place, list(ids)] = torch.tensor(values)
         return logits.to(self.device)
@@ -96,7 +92,7 @@ class Served:
             dialect.continuation(self.calls.config.model, self._prompt(row), tokens, sampling, seed, ends)
             for row, seed in zip(rows, seeds, strict=True)
         ]
-        return [self._said(reply, ends) for reply in self._replies(asked, rows)]
+        return [self._said(reply, ends) for reply in self._replies(asked, rows, self._read)]
 
     def texts(self, rows: Sequence[Encoded]) -> list[Told]:
         """How likely each row's response is to it."""
@@ -120,11 +116,30 @@ class Served:
     def _prompt(self, row: Sequence[int]) -> Sequence[int] | str:
         return probe.prompt_of(self.tokenizer, row, self.dialect.prompt)
 
-    def _replies(self, asked: Sequence[dict[str, Any]], rows: Sequence[Sequence[int]]) -> list[dialect.Reply]:
+    def _read(self, raw: Mapping[str, Any]) -> dialect.Reply:
+        return dialect.read(raw, self.names)
+
+    def _next(self, raw: Mapping[str, Any]) -> dialect.Reply:
+        """A reply with likeliest tokens; one without any is refused before it is kept, so that it is asked for again."""
+        reply = self._read(raw)
+        if reply.steps and reply.steps[0].best:
+            return reply
+        raise UserError(
+            self.calls.place,
+            "a reply without log-probabilities",
+            "see that the server still gives them, then run snakemake again: replies so far are kept",
+        )
+
+    def _replies(
+        self,
+        asked: Sequence[dict[str, Any]],
+        rows: Sequence[Sequence[int]],
+        read: Callable[[Mapping[str, Any]], dialect.Reply],
+    ) -> list[dialect.Reply]:
         if self.calls.made - self.looked >= LOOK_AGAIN:
             self.looked = self.calls.made
             probe.require_the_same(self.calls, self.tokenizer, self.dialect.prompt, self.told)
-        kept = self.calls.all(asked, lambda raw: dialect.read(raw, self.names).as_json())
+        kept = self.calls.all(asked, lambda raw: read(raw).as_json())
         replies = [dialect.Reply.of_json(one) for one in kept]
         for row, reply in zip(rows, replies, strict=True):
             # Sent as text, a row may be cut into other tokens; sent as ids, it is read as it is or not at all.
