@@ -162,7 +162,7 @@ def _pushed(pushed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _composition(composition: pd.DataFrame) -> pd.DataFrame:
-    rows = composition.assign(shown=_shown(composition, "share"), kind=composition["kind"].map(words.KINDS))
+    rows = composition.assign(shown=_shown(composition, "share"), kind=[words.KINDS.get(kind) for kind in composition["kind"]])
     return _wide(rows, "kind", ["model", "arm"], list(words.KINDS.values()))
 
 

@@ -22,7 +22,7 @@ REFUSAL, PLAUSIBLE, OTHER = "refusal", "plausible", "other"
 def make(job: Job) -> None:
     model, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
     said = _responses(job)
-    prompts = tables.read(job.path("prompts"), "prompts").set_index("prompt_id")["prompt"]
+    prompts = _by_id(tables.read(job.path("prompts"), "prompts"), "prompt")
     prefills = _prefills(job)
     asked_as = folders.chat_format(job.path("model"), job.chat_format)
     rows = [_encoded(tokenizer, prompts[one.prompt_id], prefills.get(one.prompt_id, ""), one, asked_as) for one in said]
@@ -54,8 +54,12 @@ def _prefills(job: Job) -> dict[str, str]:
     """prompt_id -> what its response began with; empty for a variant that starts from nothing."""
     if job.spec["variant"].split("_")[1:2] == ["noprefill"]:
         return {}
-    frame = tables.read(job.path("prefills"), "prefills")
-    return dict(zip(frame["prompt_id"], frame["prefill"], strict=True))
+    return _by_id(tables.read(job.path("prefills"), "prefills"), "prefill")
+
+
+def _by_id(frame: pd.DataFrame, column: str) -> dict[str, str]:
+    """prompt_id -> the column's text."""
+    return dict(zip(frame["prompt_id"], frame[column], strict=True))
 
 
 def _encoded(tokenizer: Any, prompt: str, prefill: str, one: Any, form: chat.ChatFormat) -> chat.Encoded:
