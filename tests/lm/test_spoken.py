@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zoo
-from presto_bench.lm import chat, vocabulary
+from presto_bench.lm import chat, template, vocabulary
 
 NAMES = sorted(zoo.ZOO)
 WORDS = st.sampled_from(
@@ -47,10 +47,14 @@ def test_a_text_that_is_cut_anywhere_comes_back_whole(name, text, cut):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@given(text=ANY)
+@given(text=ANY.filter(lambda text: template.without_reasoning(text) == text))
 @settings(max_examples=40)
 def test_any_text_comes_back_from_its_ids(name, text):
-    """But for a space at the front, which SentencePiece cannot tell from its own, and markers that were split."""
+    """But for a space at the front, which SentencePiece cannot tell from its own, markers that were split, and reasoning.
+
+    Hypothesis tries the strings that the modules spell, "[THINK]" among them. What a text marks as reasoning is left out
+    for every tokenizer, also for one without such a token (test_template).
+    """
     mine = tokenizer(name)
     assert chat.decode(mine, ids_of(name, text)).strip(" ") == chat.neutralise(mine, text).strip(" ")
 
