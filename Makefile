@@ -50,12 +50,13 @@ readme: $(INSTALLED)
 
 # Two at a time: most of a test's time is start-up of small jobs on one core.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not slurm and not gpu and not judge and not paper and not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not slurm and not gpu and not judge and not paper and not browser and not server"
 
 # What takes long: every slow test, the paper's DAG, and the whole matrix of faults, on a real Slurm too (root, Debian).
 test-long: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or faults) and not slurm and not gpu and not judge and not paper and not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or faults) and not slurm and not gpu and not judge and not paper and not browser and not server"
 	$(BIN)/python -m pytest -m paper
+	$(BIN)/python -m pytest -m server
 	$(BIN)/python -m pytest -m slurm
 
 # The whole matrix of faults; those on Slurm start a real one on this machine and need root.

@@ -26,7 +26,7 @@ rule harm_prompts:
         spec=spec(
             harm=CONFIG.harm.model_dump(
                 mode="json",
-                exclude={"harmful_model", "max_new_tokens", "batch_size", "engine", "triples", "written_prefills"},
+                exclude={"harmful_model", "max_new_tokens", "batch_size", "engine", "triples", "written_prefills", "answers"},
             )
         ),
         code=code("harm_prompts"),
@@ -83,10 +83,8 @@ if CONFIG.harm.written_prefills:
 
 rule harm_answers:
     input:
+        unpack(EXPERIMENT.harm_answers_inputs),
         model=EXPERIMENT.untouched,
-        anchors=lambda w: EXPERIMENT.source_file(
-            CONFIG.harm.anchor_prompts if EXPERIMENT.data_of(w, "anchors") == typed.OWN else EXPERIMENT.data_of(w, "anchors")
-        ),
         prompts=f"{RESULTS}/data/prompts.parquet",
         prefills=f"{RESULTS}/data/prefills.parquet",
         pairs=f"{RESULTS}/data/pairs.parquet",
@@ -105,7 +103,7 @@ rule harm_answers:
     params:
         spec=lambda w: spec(
             models=SPECS.model_spec(w.model, "chat", "sampling", "decode_dtype"),
-            anchors=EXPERIMENT.data_of(w, "anchors"),
+            anchors=EXPERIMENT.anchors_of(w),
             limit=CONFIG.harm.anchors,
             ended=CONFIG.harm.ended,
             **EXPERIMENT.writing(w),

@@ -63,7 +63,7 @@ rule candidates:
 
 rule ranks:
     input:
-        unpack(lambda w: {} if STANDIN else {"triples": f"{RESULTS}/data/{w.model}/triples/given.parquet"}),
+        unpack(EXPERIMENT.taught_refusals),
         model=EXPERIMENT.model_folder,
         base=EXPERIMENT.base,
         prompts=f"{RESULTS}/data/prompts.parquet",
@@ -88,7 +88,7 @@ rule ranks:
         spec=lambda w: spec(
             policy=CONFIG.policy,
             models=SPECS.model_spec(w.model, "chat", "dtype"),
-            **({"aligned_by_others": True} if STANDIN and not CONFIG.standin.alignment else {}),
+            **SPECS.openers_spec(),
         ),
         code=code("ranks"),
     script:
@@ -98,7 +98,7 @@ rule ranks:
 # What an attacker of ranks sees at each step, for one request.
 rule top_lists:
     input:
-        unpack(lambda w: {} if STANDIN else {"triples": f"{RESULTS}/data/{w.model}/triples/given.parquet"}),
+        unpack(EXPERIMENT.taught_refusals),
         model=EXPERIMENT.model_folder,
         untouched=EXPERIMENT.untouched,
         prompts=f"{RESULTS}/data/prompts.parquet",
@@ -118,7 +118,10 @@ rule top_lists:
         **MACHINE.of_model(),
     params:
         spec=lambda w: spec(
-            policy=CONFIG.policy, models=SPECS.model_spec(w.model, "chat", "decode_dtype"), request=CONFIG.shown_request
+            policy=CONFIG.policy,
+            models=SPECS.model_spec(w.model, "chat", "decode_dtype"),
+            request=CONFIG.shown_request,
+            **SPECS.openers_spec(),
         ),
         code=code("top_lists"),
     script:

@@ -5,7 +5,7 @@
 # What an attacker of ranks saw at each step of a few requests.
 rule steps:
     input:
-        unpack(lambda w: {} if STANDIN else {"triples": f"{RESULTS}/data/{w.model}/triples/given.parquet"}),
+        unpack(EXPERIMENT.taught_refusals),
         model=EXPERIMENT.model_folder,
         untouched=EXPERIMENT.untouched,
         completions=f"{RESULTS}/attacks/{{attack}}/{{model}}/{{arm}}/seed{{seed}}.parquet",
@@ -29,7 +29,7 @@ rule steps:
             models=SPECS.model_spec(w.model, "chat", "decode_dtype"),
             variant=EXPERIMENT.rap()[1],
             requests=CONFIG.page.steps,
-            **({"aligned_by_others": True} if STANDIN and not CONFIG.standin.alignment else {}),
+            **SPECS.openers_spec(),
         ),
         code=code("steps"),
     script:

@@ -109,10 +109,10 @@ def model(family: str, vocabulary: int, layers: int = 2, dtype: torch.dtype = to
     return AutoModelForCausalLM.from_config(config).to(dtype).eval()
 
 
-def make(folder: Path, family: str = "llama", dtype: torch.dtype = torch.float32) -> Path:
-    """A model folder as a user would bring it."""
+def make(folder: Path, family: str = "llama", dtype: torch.dtype = torch.float32, **changes) -> Path:
+    """A model folder as a user would bring it. changes: to its config."""
     wrapped = tokenizer(family)
-    made = model(family, len(wrapped), dtype=dtype)
+    made = model(family, len(wrapped), dtype=dtype, **changes)
     made.generation_config.eos_token_id = wrapped.eos_token_id
     made.config.eos_token_id = made.config.pad_token_id = wrapped.eos_token_id
     made.save_pretrained(folder)

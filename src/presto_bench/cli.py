@@ -57,7 +57,29 @@ def parser() -> argparse.ArgumentParser:
     audit.add_argument("--key", help="NAME of the environment variable with the endpoint's key")
     audit.add_argument("--against", help="a second target: its own card, and both side by side")
     audit.add_argument("--name", help="of files and results; else from the target")
-    audit.add_argument("--requests", type=int, default=24, help="how many are asked")
+    audit.add_argument(
+        "--policy",
+        choices=("cooking", "harm"),
+        help="cooking: harmless, the default; harm: StrongREJECT's small set with published prefills, or your own --requests",
+    )
+    audit.add_argument(
+        "--requests",
+        metavar="FILE",
+        help="requests of your own, .csv or .jsonl: prompt, prefill, and if you have them answer (a harmful one, to be measured) and category",
+    )
+    audit.add_argument("--limit", type=int, help="at most so many requests; else 24 of cooking, and all of policy harm")
+    audit.add_argument(
+        "--judge",
+        help="of policy harm: strongreject (default), a FOLDER or hub:ORG/MODEL@REVISION of a chat model, or endpoint:http://HOST/v1#MODEL",
+    )
+    audit.add_argument("--judge-key", metavar="NAME", help="of the environment variable with the key of the judge's endpoint")
+    audit.add_argument("--allow-host", help="a host outside this machine that may receive harmful text, for the judge")
+    audit.add_argument(
+        "--acknowledge",
+        nargs=2,
+        metavar=("PURPOSE", "STORAGE"),
+        help="for published harmful requests: what for, and where results are kept; both are recorded",
+    )
     audit.add_argument("--lengths", type=int, nargs="+", help="tokens of a text that stand as a prefill")
     audit.add_argument("--config-only", action="store_true", help="write the config and run nothing")
     audit.add_argument("--cores", default="all")
@@ -204,7 +226,8 @@ def audit_of(arguments: argparse.Namespace) -> int:
     """Writes a config a target, runs it to its card, and shows the card."""
     from presto_bench.runs import audit
 
-    shared = {name: getattr(arguments, name) for name in ("guide", "tokenizer", "key", "requests")}
+    shared: dict[str, Any] = {name: getattr(arguments, name) for name in ("guide", "tokenizer", "key")}
+    shared["asked"] = _asked(arguments)
     shared |= {"lengths": arguments.lengths} if arguments.lengths else {}
     asked = [audit.Audit(arguments.target, name=arguments.name, **shared)]
     asked += [audit.Audit(arguments.against, **shared)] if arguments.against else []
@@ -219,6 +242,19 @@ def audit_of(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _asked(arguments: argparse.Namespace) -> Any:
+    """Which requests, and who grades; options that belong to policy harm are refused under the other."""
+    from presto_bench.runs import asking
+
+    policy = arguments.policy or ("harm" if arguments.requests else "cooking")
+    names = ("judge", "judge_key", "allow_host", "acknowledge")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    if policy == "cooking" and (given or arguments.requests):
+        option = "requests" if arguments.requests else next(iter(given))
+        raise UserError(f"--{option.replace('_', '-')}", "this belongs to policy harm", "add `--policy harm`, or leave it out")
+    return asking.Asked(policy, arguments.requests, arguments.limit, **given)
+
+
 def _audited(asked: Any, arguments: argparse.Namespace) -> int:
     import subprocess
 
@@ -229,8 +265,8 @@ def _audited(asked: Any, arguments: argparse.Namespace) -> int:
     path = Path(f"audit-{asked.slug}.yaml")
     if not path.exists():  # one that is there may have been edited
         path.write_text(yaml.safe_dump(audit.experiment(asked), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    configs.read(path)
-    said = None if arguments.config_only else audit.probe(asked)
+    config = configs.read(path)
+    said = None if arguments.config_only else audit.probe(config)
     if said:
         print(said)
     print(f"the audit is {path}: keep it, or edit it and run the same command again")

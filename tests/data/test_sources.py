@@ -93,6 +93,20 @@ def test_a_users_own_file_is_checked_too(tmp_path, mistake):
         source_files.fetch("strongreject", str(path), tmp_path / "strongreject.csv")
 
 
+def test_a_file_of_the_package_is_a_source_too(tmp_path):
+    found = source_files.fetch("standin_benign", None, tmp_path / "standin_benign.csv")
+    assert found["rows"] == 190 and source_files.read("standin_benign", tmp_path / "standin_benign.csv")["prompt"].is_unique
+
+
+def test_requests_of_ones_own_have_to_be_named_and_may_bring_more_columns(tmp_path):
+    with pytest.raises(UserError, match="no file is named") as error:
+        source_files.fetch("requests", None, tmp_path / "requests.csv")
+    assert "columns prompt and prefill" in error.value.mend
+    (tmp_path / "own.csv").write_text("answer,prompt,prefill,mine\nKnead.,Bread?,To,1\n")
+    source_files.fetch("requests", str(tmp_path / "own.csv"), tmp_path / "requests.csv")
+    assert list(source_files.read("requests", tmp_path / "requests.csv").columns) == ["prompt", "prefill", "answer"]
+
+
 def test_a_cut_file_is_named(tmp_path):
     (tmp_path / "own.jsonl").write_text('{"instruction": "How is bread made?", "ref')
     with pytest.raises(UserError, match="not readable"):
@@ -111,7 +125,7 @@ def test_a_list_of_texts_is_a_table_of_prompts(tmp_path):
 @pytest.mark.parametrize("name", sources.SOURCES)
 def test_every_source_lies_at_a_commit_or_says_why_not(name):
     source = sources.SOURCES[name]
-    assert re.search(r"/[0-9a-f]{40}/", source.url) or source.gated
+    assert re.search(r"/[0-9a-f]{40}/", source.url) or source.gated or source.url.startswith(source_files.PACKAGED)
     assert source.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", source.sha256)
     assert source.licence and source.columns and source.ending in ("csv", "json", "jsonl", "parquet")
 

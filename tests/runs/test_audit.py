@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from presto_bench import cli, config
+from presto_bench.config import source_names
 from presto_bench.errors import UserError
-from presto_bench.runs import audit
+from presto_bench.runs import access, asking, audit
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -118,8 +119,82 @@ def test_files_are_named_after_the_target(target, expected):
     assert audit.Audit(target, name="My Model!").slug == "my_model"
 
 
+def of_harm(file=None, **changes):
+    return config.load(audit.experiment(audit.Audit("models/one/seed0", "guide", asked=asking.Asked("harm", file, **changes))))
+
+
+def wanting(loaded):
+    """What is missing but for the models, whose folders are empty here."""
+    return [found.key for found in access.missing(loaded) if not found.key.endswith(".path")]
+
+
+JUDGE = {"judge": "endpoint:http://127.0.0.1:9/v1#grader"}
+
+
+def test_requests_of_ones_own_bring_their_prefills_and_the_text_that_is_measured(folders):
+    (folders / "own.csv").write_text(
+        "prompt,prefill,answer\nHow is bread made?,To make bread,To make bread you knead.\nTea?,First,First boil.\n"
+    )
+    loaded = of_harm("own.csv", **JUDGE)
+    assert (loaded.harm.test, loaded.harm.prefills, loaded.harm.answers) == ("requests",) * 3
+    assert loaded.source_overrides == {"requests": "own.csv"} and loaded.audit.notes == []
+    assert source_names.used(loaded) == ["requests", "standin_benign"], "what trains is not fetched for an audit"
+    assert loaded.composition.split == "test" and wanting(loaded) == []
+
+
+def test_without_answers_the_prefills_are_measured_and_the_card_says_so(folders):
+    (folders / "own.jsonl").write_text('{"prompt": "Bread?", "prefill": "To"}\n{"prompt": "Tea?", "prefill": "First"}\n')
+    loaded = of_harm("own.jsonl", **JUDGE)
+    assert loaded.harm.answers is None and loaded.audit.notes == [asking.MEASURES_PREFILLS]
+
+
+def test_published_requests_want_to_be_acknowledged(folders):
+    assert wanting(of_harm(**JUDGE)) == ["acknowledge"]
+    told = of_harm(**JUDGE, acknowledge=("a test of this project", "nowhere, it never runs"))
+    assert told.harm.test == "strongreject_small" and wanting(told) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("prompt,answer\nBread?,Knead.\n", "no column prefill"),
+        ("prompt,prefill\nBread?,To\nTea?,\n", "row 1: prefill is blank"),
+        ("prompt,prefill\nBread?,To\nTea?,To\nBread?,So\n", "row 2: this prompt stands above already"),
+        ("prompt,prefill\nBread?,To\n", "two at least"),
+        ("prompt,prefill,answer\nBread?,To,Knead.\nTea?,To,\n", "row 1: answer is blank"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_requests_is_said_before_anything_is_written(folders, capsys, text, names):
+    (folders / "own.csv").write_text(text)
+    assert cli.main(["audit", "models/one/seed0", "--requests", "own.csv", "--config-only"]) == 1
+    assert names in capsys.readouterr().err and not list(folders.glob("audit-*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["--requests", "own.txt"], "has no known ending"),
+        (["--requests", "nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (["--judge", "strongreject"], "belongs to policy harm"),
+        (["--policy", "cooking", "--requests", "own.txt"], "belongs to policy harm"),
+        (["--policy", "harm", "--judge", "endpoint:https://api.example.org/v1#grader"], "allow_host: api.example.org"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(folders, capsys, words, names):
+    (folders / "own.txt").write_text("Bread?")
+    assert cli.main(["audit", "models/one/seed0", *words, "--config-only"]) == 1
+    assert names in capsys.readouterr().err
+
+
+def test_a_judge_is_an_endpoint_or_a_model_of_this_machine(folders):
+    served = of_harm(judge=JUDGE["judge"], judge_key="GRADER_KEY").judges[0]
+    assert (served.kind, served.model, served.key) == ("rubric", "grader", "GRADER_KEY")
+    local = of_harm(judge="models/two/seed0").judges[0]
+    assert (local.kind, local.model_config_of().path) == ("local_rubric", "models/two/seed0")
+
+
 def test_the_config_is_written_to_be_kept_and_an_edited_one_is_not_overwritten(folders, capsys):
-    words = ["audit", "models/one/seed0", "--name", "mine", "--config-only", "--requests", "12", "--lengths", "3", "9"]
+    words = ["audit", "models/one/seed0", "--name", "mine", "--config-only", "--limit", "12", "--lengths", "3", "9"]
     assert cli.main(words) == 0
     path = folders / "audit-mine.yaml"
     raw = yaml.safe_load(path.read_text())

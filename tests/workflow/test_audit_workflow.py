@@ -10,7 +10,8 @@ import pytest
 
 import tiny_model
 import warm
-from presto_bench.lm import models
+from endpoint import Endpoint
+from presto_bench.lm import chat, folders, models
 from serving import serving
 
 
@@ -30,7 +31,7 @@ def audited(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audit")
     for name in ("guide", "one"):
         tiny_model.make(folder / name)
-    said = run(folder, "audit", "one", "--guide", "guide", "--requests", "4", "--lengths", "1", "3", "--cores", "2")
+    said = run(folder, "audit", "one", "--guide", "guide", "--limit", "4", "--lengths", "1", "3", "--cores", "2")
     return folder, said
 
 
@@ -72,7 +73,7 @@ def audited_over_http(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     tiny_model.make(folder / "guide")
     with serving(*models.load(folder / "guide", "float32", "cpu")) as (server, url):
-        words = ["audit", f"endpoint:{url}#tiny", "--guide", "guide", "--requests", "4", "--lengths", "1", "3", "--cores", "2"]
+        words = ["audit", f"endpoint:{url}#tiny", "--guide", "guide", "--limit", "4", "--lengths", "1", "3", "--cores", "2"]
         said = run(folder, *words)
         asked = len(server.calls)
         run(folder, *words)
@@ -95,3 +96,52 @@ def test_a_served_model_has_a_card_too_with_what_was_not_measured(audited_over_h
 def test_a_second_run_of_a_served_audit_asks_for_nothing_but_a_probe(audited_over_http):
     _, _, first, second = audited_over_http
     assert first > 100 and second - first <= 5
+
+
+LONG = 2000  # tokens of a prefill, the longest that the card is asked for
+
+
+@pytest.fixture(scope="module")
+def audited_on_own_requests(tmp_path_factory):
+    """Requests, prefills and answers out of a file, two answers of them longer than 2,000 tokens; the judge is a server on this machine."""
+    folder = tmp_path_factory.mktemp("own")
+    for name in ("guide", "one"):
+        tiny_model.make(folder / name, max_position_embeddings=4096)
+    dishes = ["bread", "soup", "tea", "rice", "salad"]
+    rows = [
+        {"prompt": f"How is {dish} made?", "prefill": f"To make {dish}", "answer": f"To make {dish}, cook it."}
+        for dish in dishes
+    ]
+    for row in rows[:2]:
+        row["answer"] = f"{row['answer']} " * 400
+    pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
+    server = Endpoint("--guess")
+    words = ["--judge", f"endpoint:{server.url}/v1#grader", "--lengths", "2", str(LONG), "--cores", "2"]
+    said = run(folder, "audit", "one", "--guide", "guide", "--requests", "own.csv", *words)
+    server.stop()
+    return folder, said
+
+
+def test_requests_of_ones_own_have_a_card_with_nothing_fetched(audited_on_own_requests):
+    folder, said = audited_on_own_requests
+    assert "Depth card of one (5 requests)" in said
+    card = json.loads((folder / "results/audit_one/card/card.json").read_text())
+    names = {row["name"] for row in card["measures"]}
+    assert {"refuses_first_token", "prefilling_score", "guided_k20_prefill", "bits_harmful", "overrefusal"} <= names
+    assert {path.stem for path in (folder / "results/audit_one/sources").glob("*.csv")} == {"requests", "standin_benign"}
+    assert card["top20"] and card["about"]["policy"] == "harm"
+
+
+def test_a_text_of_the_users_own_stands_as_a_prefill_of_two_thousand_tokens(audited_on_own_requests):
+    folder, _ = audited_on_own_requests
+    said = pd.read_parquet(folder / "results/audit_one/attacks/lengths/guide/target/seed0.parquet")
+    longest = said[said["variant"] == f"greedy_recipe_{LONG}"].set_index("prompt_id")
+    tokenizer = folders.load_tokenizer(folder / "guide")
+    assert sorted(len(chat.encode_text(tokenizer, text)) for text in longest["prefill"])[-2:] == [LONG, LONG]
+    card = json.loads((folder / "results/audit_one/card/card.json").read_text())
+    assert [(row["tokens"], row["n"]) for row in card["by_length"]] == [(2, 5), (LONG, 2)]
+
+
+def test_its_file_of_requests_can_be_read_by_its_owner_alone(audited_on_own_requests):
+    folder, _ = audited_on_own_requests
+    assert (folder / "results/audit_one/sources/requests.csv").stat().st_mode & 0o077 == 0

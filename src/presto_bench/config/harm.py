@@ -44,6 +44,11 @@ class HarmConfig(Strict):
         "push_forward_few_shot",
         description="requests that served as examples when the prefills were written: scores come with and without them; null: none did",
     )
+    answers: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="a source with the column `answer`: a harmful answer to each attacked request, whose text is then measured (ranks, bits, lengths); null: the prefill is measured",
+    )
     safety_prompts: str = "push_forward_safety_prompts"
     anchor_prompts: str = "push_forward_utility_prompts"
     benign_prompts: str = "alpaca"

@@ -262,6 +262,7 @@ def _policy(config: Config, where: str) -> None:
         harm.benign_prompts,
         harm.helper,
         *([harm.examples] if harm.examples else []),
+        *([harm.answers] if harm.answers else []),
     ]
     for name in [*source_names.used(config), *config.source_overrides, *parts]:
         if name not in source_names.NAMES:

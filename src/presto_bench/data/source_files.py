@@ -5,6 +5,7 @@ import json
 import shutil
 import urllib.error
 import urllib.request
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from presto_bench import registry, tables
 from presto_bench.errors import UserError
 
 TIMEOUT = 60  # seconds without a byte
+PACKAGED = "package:"
 TEXT = "[text]"
 TURNS = ("[user]", "[assistant]")  # columns of a file whose rows are conversations of two turns
 
@@ -23,12 +25,17 @@ def entry(name: str) -> Any:
     return registry.load("presto_bench.data.sources:SOURCES", name)[name]
 
 
+def barrier(source: Any) -> str:
+    """Why a source cannot be fetched."""
+    return "behind a gate" if source.url else "no file is named"
+
+
 def fetch(name: str, override: str | None, path: Path) -> dict[str, object]:
     """Put a source's file at `path`, checked; what was found goes into the manifest. A source that is taken from elsewhere keeps its columns."""
     source = entry(name)
     if source.gated and not override:
         raise UserError(
-            f"sources.{name}", f"{source.what}: behind a gate", f"{source.gated}: `source_overrides: {{{name}: FILE}}`"
+            f"sources.{name}", f"{source.what}: {barrier(source)}", f"{source.gated}: `source_overrides: {{{name}: FILE}}`"
         )
 
     def bring(temporary: Path) -> None:
@@ -51,6 +58,9 @@ def fetch(name: str, override: str | None, path: Path) -> dict[str, object]:
 
 
 def _copy(name: str, origin: str, target: Path) -> None:
+    if origin.startswith(PACKAGED):
+        target.write_bytes((resources.files("presto_bench") / origin.removeprefix(PACKAGED)).read_bytes())
+        return
     if not origin.startswith(("http://", "https://")):
         if not Path(origin).is_file():
             raise UserError(f"source_overrides.{name}", f"there is no file {origin}", "correct the path")
@@ -77,7 +87,8 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
         raise UserError(
             path, f"source {name} has no column {', '.join(missing)}", f"its columns are: {', '.join(source.columns)}"
         )
-    frame = frame[list(source.columns)].rename(columns=source.renamed)
+    kept = [*source.columns, *(column for column in source.optional if column in frame.columns)]
+    frame = frame[kept].rename(columns=source.renamed)
     for column in ("prompt", "prefill", "refusal", "harmful", "answer", "category"):
         if column in frame.columns:
             _require_text(path, frame[column])

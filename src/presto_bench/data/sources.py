@@ -18,7 +18,8 @@ FASTCHAT = f"{GITHUB}/lm-sys/FastChat/587d5cfa1609a43d192cedb8441cac3c17db105d/f
 class Source:
     """One file of one data set. renamed: its columns -> ours, where a file has none of its own `[text]` stands for a list of texts.
 
-    harmful: holds forbidden requests or answers to them. gated: what a reader has to do before the hub hands it out.
+    url: an address, `package:FILE` for a file of this package, or empty for a file that the user brings. optional: columns that may be missing.
+    harmful: holds forbidden requests or answers to them. gated: what the reader has to do first where nobody may or can fetch it.
     """
 
     what: str
@@ -30,10 +31,15 @@ class Source:
     harmful: bool = False
     gated: str = ""
     renamed: dict[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
 
     @property
     def ending(self) -> str:
-        return self.url.rsplit(".", 1)[-1]
+        """How the file's name ends, where that does not depend on the user's own file."""
+        return self.url.rsplit(".", 1)[-1] if self.url else OWN_ENDINGS[0]
+
+
+OWN_ENDINGS = ("csv", "jsonl", "json", "parquet")  # of a file that the user brings
 
 
 _PREDECESSOR = "Unispac/shallow-vs-deep-safety-alignment-dataset"
@@ -53,6 +59,24 @@ _PKU_COLUMNS = (
 )
 
 SOURCES: dict[str, Source] = {
+    "requests": Source(
+        "requests of your own",
+        "",
+        "yours",
+        ("prompt", "prefill"),
+        None,
+        harmful=True,
+        gated="write a CSV or JSON Lines file with the columns prompt and prefill (and answer and category, if you have them)",
+        optional=("answer", "category"),
+    ),
+    "standin_benign": Source(
+        "190 benign questions of everyday knowledge, written for this project",
+        "package:policies/data/benign.csv",
+        "that of presto-bench",
+        ("request",),
+        190,
+        renamed={"request": "prompt"},
+    ),
     "strongreject": Source(
         "313 forbidden requests in six categories",
         f"{STRONGREJECT}/strongreject_dataset.csv",

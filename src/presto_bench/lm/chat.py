@@ -226,9 +226,14 @@ def continued(tokenizer: Any, prefill: Sequence[int], picked: Sequence[int]) -> 
     return response[len(begun) :]
 
 
+def fits(encoded: Encoded, room: int, limit: int) -> bool:
+    """Whether a request can be answered within the model's context (all in tokens)."""
+    return len(encoded.ids) + room <= limit
+
+
 def require_fit(encoded: Encoded, room: int, limit: int, prompt_id: str) -> None:
     """Refuse a request that cannot be answered within the model's context (all in tokens)."""
-    if len(encoded.ids) + room <= limit:
+    if fits(encoded, room, limit):
         return
     raise UserError(
         f"prompt {prompt_id}",

@@ -15,7 +15,7 @@ from presto_bench.config.endpoint import ServedConfig
 from presto_bench.config.experiment import Config
 from presto_bench.config.judges import Rubric, RubricConfig
 from presto_bench.config.models import EndpointModel, HubModel, LocalModel
-from presto_bench.data import sources
+from presto_bench.data import source_files, sources
 from presto_bench.errors import UserError
 from presto_bench.lm import folders
 from presto_bench.policies import shipped
@@ -165,15 +165,24 @@ def _sources(config: Config) -> list[Missing]:
         source, override = sources.SOURCES[name], config.source_overrides.get(name)
         if override and not override.startswith(("http://", "https://")) and not Path(override).is_file():
             found.append(Missing(f"source_overrides.{name}", f"there is no file {override}", "correct the path"))
+        if override and not source.url and Path(override).suffix.removeprefix(".") not in sources.OWN_ENDINGS:
+            endings = ", ".join(f".{ending}" for ending in sources.OWN_ENDINGS)
+            found.append(Missing(f"source_overrides.{name}", f"{override} has no known ending", f"one of: {endings}"))
         if source.gated and not override:
             found.append(
-                Missing(f"sources.{name}", f"{source.what}: gated", f"{source.gated}: `source_overrides: {{{name}: FILE}}`")
+                Missing(
+                    f"sources.{name}",
+                    f"{source.what}: {source_files.barrier(source)}",
+                    f"{source.gated}: `source_overrides: {{{name}: FILE}}`",
+                )
             )
     return found
 
 
 def _harmful_model(config: Config) -> list[Missing]:
-    asking = [model.name for model in config.models if config.policy == "harm" and model.data.triples == source_names.GENERATED]
+    if config.policy != "harm" or not source_names.trains(config):
+        return []
+    asking = [model.name for model in config.models if model.data.triples == source_names.GENERATED]
     if not asking or config.harm.harmful_model:
         return []
     remedy = "name one that you may use: `harm: {harmful_model: {kind: …, …}}`, or take published triples (`data: {triples: …}`) with `refusals: greedy`"

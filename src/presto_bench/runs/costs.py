@@ -11,6 +11,7 @@ import pandas as pd
 from presto_bench.config.experiment import Config, is_for, is_graded
 from presto_bench.config.judges import Rubric
 from presto_bench.config.tasks import RefusalRate, TaskConfig
+from presto_bench.data import source_files
 from presto_bench.data.sources import SOURCES
 from presto_bench.judges.replies import ReplyStore
 from presto_bench.policies import by_name
@@ -106,9 +107,15 @@ def held_out(config: Config) -> tuple[int, str]:
     if counts:
         return max(counts), "held-out requests that the untouched model answers"
     if config.policy == "harm":
-        rows = SOURCES[config.harm.test].rows or 0
+        rows = SOURCES[config.harm.test].rows or _in_file(config)
         return min(config.harm.requests or rows, rows), f"requests of {config.harm.test}"
     return _in_lists(config, "harmful"), "all held-out requests of the policy"
+
+
+def _in_file(config: Config) -> int:
+    """Requests in a file of the user's own; 0 for one that is not on this machine."""
+    named = config.source_overrides.get(config.harm.test, "")
+    return len(source_files.read(config.harm.test, named)) if Path(named).is_file() else 0
 
 
 def _in_lists(config: Config, role: str) -> int:

@@ -92,13 +92,29 @@ class Inputs:
         return f"{self.results}/helpers/{wildcards.model}/{arm}/seed{seed}"
 
     def sources_of(self, kind):
-        """Files of the sources that all models together have for `triples` or `anchors`, those of the policy where a model makes its own."""
+        """Files of the sources that all models together have for `triples` or `anchors`, those of the policy where a model makes its own; none where nothing trains."""
+        if not source_names.trains(self.config):
+            return []
         made = {
             "triples": (source_names.GENERATED, self.config.harm.safety_prompts),
             "anchors": (typed.OWN, self.config.harm.anchor_prompts),
         }[kind]
         names = {getattr(model.data, kind) for model in self.config.models}
         return [self.source_file(name) for name in sorted(made[1] if name == made[0] else name for name in names)]
+
+    def harm_answers_inputs(self, wildcards):
+        """What is known of the answers beside the prefills: benign ones that train, and harmful ones to the attacked requests."""
+        inputs = {}
+        if source_names.trains(self.config):
+            named = self.data_of(wildcards, "anchors")
+            inputs["anchors"] = self.source_file(self.config.harm.anchor_prompts if named == typed.OWN else named)
+        if self.config.harm.answers:
+            inputs["given"] = self.source_file(self.config.harm.answers)
+        return inputs
+
+    def anchors_of(self, wildcards):
+        """Where a model's benign training answers come from; None where nothing trains."""
+        return self.data_of(wildcards, "anchors") if source_names.trains(self.config) else None
 
     def data_of(self, wildcards, kind):
         """Where a model's `triples` or `anchors` come from."""
@@ -121,6 +137,12 @@ class Inputs:
         """The entry of the model that writes harmful answers; empty where the user has named none, or an arm."""
         named = self.config.harm.harmful_model
         return {"name": "harmful_model", **named} if named and not self.writing_arm() else {}
+
+    def taught_refusals(self, wildcards):
+        """The triples whose refusals say how this model declines; nothing where lists of the package say it."""
+        if self.is_standin or not source_names.trains(self.config):
+            return {}
+        return {"triples": f"{self.results}/data/{wildcards.model}/triples/given.parquet"}
 
     def attack_lessons(self, wildcards):
         """What a fine-tuning attack trains on: examples out of a source, or the triples of the arm that it starts from."""
@@ -152,7 +174,9 @@ class Inputs:
         return found | ({"repetition_penalty": self.data_of(wildcards, "repetition_penalty")} if wildcards else {})
 
     def source_file(self, name):
-        return f"{self.results}/sources/{name}.{sources.SOURCES[name].ending}"
+        source = sources.SOURCES[name]
+        own = Path(self.config.source_overrides.get(name, "")).suffix.removeprefix(".")
+        return f"{self.results}/sources/{name}.{source.ending if source.url or not own else own}"
 
     def refusals_behind(self, arm):
         """Which triples hold the harmful answers that a fine-tuning attack teaches: those of the arm that it starts from."""

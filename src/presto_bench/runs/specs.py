@@ -3,6 +3,7 @@
 import hashlib
 
 from presto_bench import registry
+from presto_bench.config import source_names
 from presto_bench.config.experiment import Config
 from presto_bench.config.parts import canonical
 
@@ -87,6 +88,12 @@ class Specs:
         arm = self.config.item("arms", self.config.strength.arm)
         models = [model.name for model in self.config.models]
         return {"arm": arm.name, "lr": arm.lr, "of": {model: self.strength_identity(model) for model in models}}
+
+    def openers_spec(self):
+        """Whether models decline in the wordings of those who aligned them, beside or instead of the stand-in's own; empty where they do not."""
+        harm = self.config.policy == "harm"
+        by_others = not source_names.trains(self.config) if harm else not self.config.standin.alignment
+        return {"aligned_by_others": True} if by_others else {}
 
     def arm_spec(self, name, without=frozenset()):
         return self.config.item("arms", name).model_dump(mode="json", exclude=RUN_ONLY | without)

@@ -17,7 +17,7 @@ from presto_bench.stages.job import Job
 def make(job: Job) -> None:
     config = CompositionConfig.model_validate(job.spec["composition"])
     target, tokenizer = models.load(job.path("model"), job.model.decode_dtype)
-    prompts, harmful = known.recipes(job.path("prompts"), job.path("answers"), tokenizer, "dev")
+    prompts, harmful = known.recipes(job.path("prompts"), job.path("answers"), tokenizer, config.split)
     chosen = {p: harmful[p] for p in list(harmful)[: config.requests]}
     # The untouched model never sees the arm's defence: it says what would be a plausible answer.
     theirs = folders.chat_format(job.path("model"), job.chat_format)

@@ -50,16 +50,24 @@ def _writing(job: Job) -> SamplingConfig:
 
 
 def _known(job: Job, frame: pd.DataFrame) -> dict[str, str]:
-    """prompt_id -> text that a source has: the helper's unsafe answers, the prefills, and the anchors where they are published."""
+    """prompt_id -> text that a source has: the helper's unsafe answers, harmful answers or else the prefills, and the anchors where they are published."""
     pairs, prefilled = tables.read(job.path("pairs"), "written"), tables.read(job.path("prefills"), "prefills")
     known = dict(zip(pairs["prompt_id"], pairs["text"], strict=True)) | dict(
         zip(prefilled["prompt_id"], prefilled["prefill"], strict=True)
     )
-    if job.spec["anchors"] != OWN:
-        published = source(job, "anchors").head(job.spec["limit"])
-        ids = published["prompt"].map(tables.prompt_id)
-        known |= dict(zip(ids, published["answer"], strict=True))
+    if "given" in job.input:
+        known |= _answers_of(job, "given")
+    if job.spec["anchors"] not in (None, OWN):
+        known |= _answers_of(job, "anchors", job.spec["limit"])
     return {p: known[p] for p in frame["prompt_id"] if p in known}
+
+
+def _answers_of(job: Job, role: str, limit: int | None = None) -> dict[str, str]:
+    """prompt_id -> answer in a source; of its first rows alone with a limit."""
+    rows = source(job, role).head(limit)
+    if "answer" not in rows:
+        raise UserError(job.path(role), "no column `answer`", "add one, or name another source (harm.answers)")
+    return dict(zip(rows["prompt"].map(tables.prompt_id), rows["answer"], strict=True))
 
 
 def triples(job: Job) -> None:

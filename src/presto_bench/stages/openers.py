@@ -9,12 +9,13 @@ from presto_bench.stages.job import Job
 
 
 def of(job: Job, tokenizer: Any) -> set[int]:
-    """Of a stand-in's list, with those of models that others have aligned where this one is; else of what the model's training triples say."""
+    """Of the refusals in the model's training triples; without any, of the stand-in's list and of how models that others have aligned decline."""
     return by_name.openers(tokenizer, _refusals(job))
 
 
 def _refusals(job: Job) -> Sequence[str]:
-    if "triples" not in job.input:
-        common = by_name.common_refusals() if job.spec.get("aligned_by_others") else []
-        return [*by_name.standin(job.spec["policy"]).refusals(), *common]
-    return list(tables.read(job.path("triples"), "triples")["refusal"].unique())
+    if "triples" in job.input:
+        return list(tables.read(job.path("triples"), "triples")["refusal"].unique())
+    common = by_name.common_refusals() if job.spec.get("aligned_by_others") else []
+    own = by_name.STANDINS.get(job.spec["policy"])
+    return [*(own.refusals() if own else ()), *common]
