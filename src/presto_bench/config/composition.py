@@ -13,7 +13,7 @@ class CompositionConfig(Strict):
     requests: PositiveInt = 12
     cuts: PositiveInt = 2
     split: Literal["dev", "test"] = Field(
-        "dev",
+        default="dev",
         exclude_if=lambda value: value == "dev",
         description="test: the held-out requests, for an audit, in which nothing is chosen by what is seen here",
     )

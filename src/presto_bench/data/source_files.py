@@ -88,7 +88,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
             path, f"source {name} has no column {', '.join(missing)}", f"its columns are: {', '.join(source.columns)}"
         )
     kept = [*source.columns, *(column for column in source.optional if column in frame.columns)]
-    frame = frame[kept].rename(columns=source.renamed)
+    frame = frame.reindex(columns=kept).rename(columns=source.renamed)
     for column in ("prompt", "prefill", "refusal", "harmful", "answer", "category"):
         if column in frame.columns:
             _require_text(path, frame[column])

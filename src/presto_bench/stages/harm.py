@@ -64,10 +64,11 @@ def _known(job: Job, frame: pd.DataFrame) -> dict[str, str]:
 
 def _answers_of(job: Job, role: str, limit: int | None = None) -> dict[str, str]:
     """prompt_id -> answer in a source; of its first rows alone with a limit."""
-    rows = source(job, role).head(limit)
+    rows = source(job, role)
     if "answer" not in rows:
         raise UserError(job.path(role), "no column `answer`", "add one, or name another source (harm.answers)")
-    return dict(zip(rows["prompt"].map(tables.prompt_id), rows["answer"], strict=True))
+    pairs = list(zip(map(tables.prompt_id, rows["prompt"]), rows["answer"], strict=True))
+    return dict(pairs[:limit])
 
 
 def triples(job: Job) -> None:

@@ -51,9 +51,11 @@ def _exemplars(job: Job, prompts: pd.DataFrame) -> pd.Series:
 
 def _union(job: Job, name: str, limit: int | None) -> pd.DataFrame:
     """The requests of all sources of a kind together, each once; at most so many of each source, so that no model takes another's place."""
-    frames = [source_files.read(path.stem, path)[["prompt"]].head(limit) for path in job.paths(name)]
-    nothing = pd.DataFrame(columns=["prompt"], dtype=str)  # where nothing trains, there are none
-    return pd.concat([nothing, *frames], ignore_index=True).drop_duplicates().reset_index(drop=True)
+    paths = job.paths(name)
+    if not paths:  # nothing trains
+        return pd.DataFrame(columns=["prompt"])
+    frames = [source_files.read(path.stem, path)[["prompt"]].head(limit) for path in paths]
+    return pd.concat(frames, ignore_index=True).drop_duplicates().reset_index(drop=True)
 
 
 def _pairs(job: Job, config: HarmConfig) -> pd.DataFrame:
