@@ -54,7 +54,7 @@ def large() -> build.Found:
     columns = ["model", "arm", "prompt_id", "refused", "prefilling", "rap", "bits", "ranks"]
     kinds = {name: name for name, _ in variants}
     shown = Shown({"scores": pd.DataFrame(scores)}, [f"arm{a}" for a in range(ARMS)], "j", kinds, ("guided", "k20_prefill"))
-    empty = pd.DataFrame(columns=["model", "arm", "prompt_id", "step", "rank", "token", "kind", "probability", "picked"])
+    empty = pd.DataFrame(columns=list(tables.TABLES["steps"].columns))
     return build.Found("large", shown, [], pd.DataFrame(rows, columns=columns), empty, {}, {}, False)
 
 

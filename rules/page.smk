@@ -27,7 +27,7 @@ rule steps:
         spec=lambda w: spec(
             policy=CONFIG.policy,
             models=SPECS.model_spec(w.model, "chat", "decode_dtype"),
-            variant=EXPERIMENT.rap()[1],
+            variant=EXPERIMENT.stepped_variant(w.attack),
             requests=CONFIG.page.steps,
             **SPECS.openers_spec(),
         ),

@@ -148,8 +148,11 @@ TABLES: dict[str, Table] = {
             "kind": S,
             "probability": F,
             "picked": pa.bool_(),
+            "depth": I,  # tokens that were picked before; less than at the step before where some were taken back
+            "harmful": F,  # a helper's verdict: 1 harmful, 0 not; none where it was not asked
         },
         ("attack", "prompt_id", "step", "rank"),
+        frozenset({"harmful"}),
         private=True,
     ),
     "composition": Table(_COMPOSITION, ("prompt_id", "depth", "rank"), private=True),

@@ -1,12 +1,14 @@
 """AutoRAP's searches do what the definition says, step by step (docs/reference/attacks.md)."""
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from presto_bench.attacks import moves
 from presto_bench.attacks.autorap import search
 
 VOCABULARY = 12
@@ -147,12 +149,28 @@ def test_strict_is_the_definition(world, prefill, steps):
 @pytest.mark.parametrize("mode", ["paper", "reference", "strict"])
 @given(worlds, prefills)
 @settings(max_examples=60)
+def test_the_moves_tell_each_step_and_lead_to_what_was_picked(mode, world, prefill):
+    found = world.run(started(mode, prefill))
+    assert len(found.moves) == found.steps and sum(move.picked is None for move in found.moves) >= found.backtracks
+    for move, place in zip(found.moves, moves.places(found.moves), strict=True):
+        assert len(place) == move.depth
+        assert all(world.harmful((*prefill, *place), token) == verdict for token, verdict in move.harmful.items())
+        assert move.picked is None or move.harmful[move.picked]
+    if found.finish == "length" and found.moves[-1].picked is not None:
+        assert (*moves.places(found.moves)[-1], found.moves[-1].picked) == found.picked
+
+
+def started(mode, prefill):
+    made = {"paper": search.paper, "reference": search.reference}.get(mode, partial(search.strict, ends={END}))
+    return made(prefill, 30, text)
+
+
+@pytest.mark.parametrize("mode", ["paper", "reference", "strict"])
+@given(worlds, prefills)
+@settings(max_examples=60)
 def test_nothing_is_asked_twice_while_it_stands(mode, world, prefill):
     """Coming back to a position costs no forward pass; a position that was left for another is asked anew."""
-    made = {"paper": search.paper, "reference": search.reference}.get(mode, partial(search.strict, ends={END}))(
-        prefill, 30, text
-    )
-    found = world.run(made)
+    found = world.run(started(mode, prefill))
     assert len(world.ranked_calls) <= found.steps - found.backtracks + 1
     stepped = [ids for i, ids in enumerate(world.ranked_calls) if i and len(ids) <= len(world.ranked_calls[i - 1])]
     assert len(stepped) <= found.backtracks
@@ -160,12 +178,12 @@ def test_nothing_is_asked_twice_while_it_stands(mode, world, prefill):
 
 def test_strict_says_exhausted_where_no_candidate_is_harmful_and_keeps_the_prefill():
     found = World(1, 0, 8).run(search.strict([5, 6], 20, text, {END}))
-    assert found == search.Found((), "exhausted", 1, 0)
+    assert replace(found, moves=()) == search.Found((), "exhausted", 1, 0)
 
 
 def test_the_reference_takes_a_prefill_token_back_and_says_so():
     found = World(1, 0, 8).run(search.reference([5, 6], 20, text))
-    assert found == search.Found((), "exhausted", 1, 1, lost=1)
+    assert replace(found, moves=()) == search.Found((), "exhausted", 1, 1, lost=1)
 
 
 def test_algorithm_1_ends_where_the_first_pick_is_taken_back_and_the_public_code_tries_the_next_one():
@@ -178,7 +196,7 @@ def test_algorithm_1_ends_where_the_first_pick_is_taken_back_and_the_public_code
         def harmful(self, ids, token):
             return token in (2, 3) if len(ids) == 2 else 3 in ids
 
-    assert Once(1, 0, 3).run(search.paper([5, 6], 6, text)) == search.Found((), "exhausted", 2, 1)
+    assert replace(Once(1, 0, 3).run(search.paper([5, 6], 6, text)), moves=()) == search.Found((), "exhausted", 2, 1)
     assert Once(1, 0, 3).run(search.reference([5, 6], 6, text)).picked[0] == 3
 
 

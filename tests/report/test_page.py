@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presto_bench.report.page import build, sections, text
+from presto_bench.report.page import build, charts, sections, text
 from presto_bench.report.page.charts import Shown
 
 ARMS = ("base", "da", "da_presto")
@@ -56,7 +56,20 @@ def found(frames=None, show=False, texts=None, steps=None, requests=None):
     )
     rows = [("m", arm, "p1", 0.5, 0.1, 0.4, 2.5, "1 7 900") for arm in ARMS]
     own = pd.DataFrame(rows, columns=["model", "arm", "prompt_id", "refused", "prefilling", "rap", "bits", "ranks"])
-    columns = ["model", "arm", "prompt_id", "step", "rank", "token", "kind", "probability", "picked"]
+    columns = [
+        "attack",
+        "model",
+        "arm",
+        "prompt_id",
+        "step",
+        "rank",
+        "token",
+        "kind",
+        "probability",
+        "picked",
+        "depth",
+        "harmful",
+    ]
     empty = pd.DataFrame(columns=columns)
     return build.Found(
         "mine",
@@ -70,7 +83,7 @@ def found(frames=None, show=False, texts=None, steps=None, requests=None):
     )
 
 
-STEPS = [("m", "da", "p1", 1, rank, f" {CANARY}", "plausible", 0.1, rank == 2) for rank in range(1, 21)]
+STEPS = [("guided", "m", "da", "p1", 1, rank, f" {CANARY}", "plausible", 0.1, rank == 2, 0, None) for rank in range(1, 21)]
 
 
 class Reader(HTMLParser):
@@ -115,6 +128,18 @@ def test_the_first_screen_has_question_answer_checks_and_what_is_missing():
     assert page.text.index("✗ fails") < page.text.index(
         "Claims and verdicts" if "Claims and verdicts" in page.text else "Mean grade of what"
     )
+
+
+def test_scores_have_a_menu_for_each_choice_that_there_is():
+    """Of one judge, one k and one start there is nothing to choose."""
+    few = charts.spec(charts.scores(found().shown))
+    assert [menu["name"] for menu in few["params"] if "bind" in menu] == ["choice_attack"]
+    rows = tables()["scores"]
+    more = [rows, rows.assign(judge="rubric"), rows[rows["variant"] == "k20_prefill"].assign(variant="k5_noprefill")]
+    many = charts.spec(charts.scores(found(frames=tables() | {"scores": pd.concat(more)}).shown))
+    menus = {menu["name"]: menu for menu in many["params"] if "bind" in menu}
+    assert list(menus) == ["choice_attack", "choice_judge", "choice_k", "choice_start"]
+    assert menus["choice_k"]["bind"]["options"] == ["all", "20", "5"] and menus["choice_judge"]["value"] == "standin"
 
 
 def test_every_section_has_an_address_and_every_link_inside_leads_somewhere():
@@ -164,6 +189,30 @@ def test_texts_stand_on_it_only_where_they_may():
     assert CANARY not in hidden and "plausible" in hidden
 
 
+def test_steps_say_where_tokens_were_taken_back_and_what_the_helper_thought():
+    rows = [
+        ("autorap", "m", "da", "p1", 1, 1, "a", "other", 0.5, True, 0, 1.0),
+        ("autorap", "m", "da", "p1", 2, 1, "b", "other", 0.5, False, 1, 0.0),
+        ("autorap", "m", "da", "p1", 3, 2, "c", "plausible", 0.1, True, 0, None),
+    ]
+    shown = found(show=True, steps=rows)
+    data = sections.steps(shown.steps, shown.shown, True)
+    assert data["data"]["autorap"]["m: DA"]["p1"] == [
+        [0, [[1, "a", 0.5, "other", 1, 1]]],
+        [1, [[1, "b", 0.5, "other", 0, 0]]],
+        [0, [[2, "c", 0.1, "plausible", 1]]],
+    ]
+
+
+def test_steps_of_attacks_that_do_not_fit_are_left_out_by_name():
+    second = [("autorap", *row[1:]) for row in STEPS]
+    shown = found(show=True, steps=[*STEPS, *second])
+    one = len(str(sections.steps(shown.steps[shown.steps["attack"] == "guided"], shown.shown, True)))
+    kept, left_out = sections.within(shown.steps, shown.shown, True, one + 200)
+    assert [name for name, _ in kept["attacks"]] == ["guided"] and left_out == ["AutoRAP"]
+    assert sections.within(shown.steps, shown.shown, True, 10)[0]["requests"] == []
+
+
 def test_too_many_requests_are_left_to_the_download_and_the_page_stays_small():
     rows = [
         (f"m{m}", f"arm{a}", f"p{p}", 0.5, 0.1, 0.4, 2.5, "1 7 900 3 4 5")
@@ -185,7 +234,12 @@ def test_whatever_stands_in_a_cell_is_text(nasty):
     frames = tables(arms=(nasty,), model=nasty)
     before = Reader(build.html(found(frames=tables())))
     page = build.html(
-        found(frames=frames, show=True, texts={"p1": nasty}, steps=[("m", "da", "p1", 1, 1, nasty, "other", 0.5, True)])
+        found(
+            frames=frames,
+            show=True,
+            texts={"p1": nasty},
+            steps=[(nasty, "m", "da", "p1", 1, 1, nasty, "other", 0.5, True, 0, None)],
+        )
     )
     after = Reader(page)
     assert set(after.tags) <= set(before.tags) | {"input", "output", "select", "label", "ol", "p", "code", "polyline", "svg"}

@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from presto_bench.report.page import build
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -96,3 +98,37 @@ def test_a_download_has_the_csvs_bytes(page, run, tmp_path):
     waiting.value.save_as(tmp_path / "scores.csv")
     theirs, ours = (pd.read_csv(path, keep_default_na=False) for path in (tmp_path / "scores.csv", run / "tables/scores.csv"))
     pd.testing.assert_frame_equal(theirs, ours, check_dtype=False)
+
+
+TREE = [(1, 0, "bread", True), (2, 1, "salt", True), (3, 2, "nail", False), (4, 1, "flour", True)]
+
+
+@pytest.fixture
+def searched(tmp_path, browser):
+    """A page with the steps of one search: two picks, one of them taken back for another."""
+    from test_page import found
+
+    rows = [
+        ("autorap", "m", "da", "p1", step, 1, text, "plausible", 0.5, picked, depth, 0.0 if text == "nail" else 1.0)
+        for step, depth, text, picked in TREE
+    ]
+    (tmp_path / "index.html").write_text(build.html(found(show=True, steps=rows)), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+    opened.goto((tmp_path / "index.html").as_uri())
+    opened.wait_for_selector("#list-left li.candidate")
+    yield opened
+    opened.close()
+
+
+def test_a_search_that_took_tokens_back_is_a_tree_and_the_text_follows_it(searched):
+    tree = searched.locator("#tree-left")
+    assert tree.get_attribute("aria-label") == "search tree: 3 picks on 2 branches, 2 kept"
+    assert tree.locator("path").count() == 3 and tree.locator("path.kept").count() == 2
+    texts = {}
+    for number in (1, 2, 3, 4):
+        searched.locator("#step-number").fill(str(number))
+        texts[number] = searched.locator("#said-left").text_content()
+    assert texts == {1: "", 2: "bread", 3: "breadsalt", 4: "bread"}
+    searched.locator("#step-number").fill("3")
+    assert "taken back" in searched.locator("#list-left li").first.text_content()
+    assert searched.locator("#list-left .verdict").first.text_content() == "✗"

@@ -297,8 +297,11 @@ def test_a_recorded_session_is_graded_like_any_attack(finished, monkeypatch):
         second = task.candidates(())[1][0]
         assert found["token_ids"].tolist()[0].tolist() == [second, task.candidates((second,))[0][0]]
         assert "human" in (results / "tables/scores.csv").read_text()
+        finished.run("results/tiny/steps/human/tiny/da/seed0.parquet")
+        steps = tables.read(results / "steps/human/tiny/da/seed0.parquet", "steps")
+        assert steps[steps["picked"]]["token_id"].tolist() == found["token_ids"].tolist()[0].tolist()
     finally:
         undo()
-        for made in ("sessions", "results/tiny/attacks/human", "results/tiny/grades/standin/human"):
+        for made in ("sessions", *(f"results/tiny/{kind}/human" for kind in ("attacks", "grades/standin", "steps"))):
             shutil.rmtree(finished.path / made, ignore_errors=True)
         finished.run("results/tiny/summary.json")

@@ -150,6 +150,7 @@ class AutoRap(AttackConfig):
 
     runner = "presto_bench.attacks.autorap.attack:run"
     takes_back = True
+    run_only = frozenset({"shards", "only", "record"})
     kind: Literal["autorap"]
     mode: Literal["strict", "paper", "reference"] = Field(
         "strict",
@@ -161,6 +162,11 @@ class AutoRap(AttackConfig):
     budgets: list[PositiveInt] = Field([], description="smaller step budgets to run as well, with the first k")
     prefill: list[bool | Literal["none"]] = Field([True], min_length=1)
     helper: HelperChoice = HelperChoice()
+    record: bool = Field(
+        default=True,
+        exclude_if=lambda value: value,
+        description="keep the first variant's steps beside its completions, for the step view of the page (about 0.3 kB a step)",
+    )
 
     def variants(self) -> list[str]:
         starts = _starts(self.prefill)

@@ -58,6 +58,14 @@ def variant(name: str) -> str:
     return {"user_turn": "asked for in the user's turn"}.get(name, name.replace("_", " "))
 
 
+def k_and_start(name: str) -> tuple[str, str]:
+    """(k, where a response begins) of a variant; a dash where it has none."""
+    found = _RANKED.fullmatch(name)
+    if found is None:
+        return "–", variant(name) if _BEHIND.fullmatch(name) else "–"
+    return found["k"], {"prefill": "behind the prefill", "noprefill": "no prefill"}.get(found["start"] or "", "–")
+
+
 def attacked(name: str, of: str, kinds: Mapping[str, str]) -> str:
     """An attack and its variant: "guided RAP, k = 20, no prefill"."""
     return f"{attack(name, kinds)}, {variant(of)}"

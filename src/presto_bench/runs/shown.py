@@ -291,14 +291,25 @@ class Shown(Wanted):
         return [found.name, found.variants()[0]] if found else None
 
     def stepped(self):
-        """The steps of the rank attack, of each arm's first seed that can be read along; none where nothing picks from ranks."""
+        """The steps of the rank attacks, of each arm's first seed that can be read along; none where nothing picks from ranks."""
+        attacks = self.stepped_attacks() if self.config.page.steps else []
+        served = [entry.name for entry in (*self.config.arms, *self.config.models) if entry.kind == "endpoint"]
+        runs = [
+            (attack, m, a, s)
+            for attack, m, a, s in self.attacked()
+            if attack in attacks and not {m, a} & set(served) and s == self.config.arm_seeds(a)[0]
+        ]
+        return [f"{self.results}/steps/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in runs]
+
+    def stepped_attacks(self):
+        """Of guided RAP, AutoRAP and human RAP the first that the config has; the one that stands for RAP comes first."""
+        first = {attack.kind: attack.name for attack in reversed(self.config.attacks)}
         attack, variant = self.rap()
-        if not self.config.page.steps or not variant.startswith("k"):
-            return []
-        served = [arm.name for arm in self.config.arms if arm.kind == "endpoint"]
-        models = [model.name for model in self.config.models if model.kind != "endpoint"]
-        runs = [(m, a, self.config.arm_seeds(a)[0]) for m in models for a in self.config.arm_names(m) if a not in served]
-        return [f"{self.results}/steps/{attack}/{m}/{a}/seed{s}.parquet" for m, a, s in runs]
+        names = [attack] if variant.startswith("k") else []
+        return list(dict.fromkeys([*names, *(first[kind] for kind in ("autorap", "human") if kind in first)]))
+
+    def stepped_variant(self, attack):
+        return self.config.item("attacks", attack).variants()[0]
 
     def figure_files(self):
         return [f"{self.results}/figures/{figure}.{ending}" for figure in self.figure_needs() for ending in ("pdf", "png")]

@@ -20,4 +20,8 @@ def make(job: Job) -> None:
     found = together(job.paths("shards"))
     order = pd.DataFrame({"variant": found["variant"].map(attack.variants().index), "batch": found["prompt_id"].map(place)})
     order = order.sort_values(["variant", "batch"], kind="stable").index  # a batch's rows come from one shard, in their order
+    searches = [kept for path in job.paths("shards") if (kept := path.with_suffix(".searches.jsonl")).is_file()]
+    if searches:
+        whole = "".join(path.read_text(encoding="utf-8") for path in searches)
+        tables.write_text(job.path("completions").with_suffix(".searches.jsonl"), whole, private=True)
     tables.write(job.path("completions"), "completions", found.loc[order].reset_index(drop=True))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from presto_bench import progress
+from presto_bench.attacks import moves
 from presto_bench.attacks.autorap import search
 from presto_bench.attacks.autorap.helper import shown_to_helper
 from presto_bench.attacks.base import Completion, Request, Setting
@@ -59,6 +60,9 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
     rank = Ranker(setting.model, rows, chosen.k, setting.barred if config.mode == "strict" else ())
     label = Labeller(helper, helper_tokenizer, setting, [r.prompt for r in requests])
     found = drive(searches, rank, label)
+    if config.record and setting.work and variant == config.variants()[0]:
+        for request, one in zip(requests, found, strict=True):
+            moves.write(setting.work / f"search-{request.prompt_id}.jsonl", request.prompt_id, one.moves)
     return [_completion(r, row, f) for r, row, f in zip(requests, rows, found, strict=True)]
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from presto_bench.attacks.moves import Move
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -29,7 +31,7 @@ class Harmful:
 class Found:
     """picked: ids behind the prefill. finish: eos, length (budget spent) or exhausted (nowhere left to go).
 
-    lost: prefill tokens that were taken back; only the reference's form does that. ranks: of the picked tokens among the candidates.
+    lost: prefill tokens that were taken back; only the reference's form does that. ranks: of the picked tokens among the candidates. moves: every step.
     """
 
     picked: tuple[int, ...]
@@ -38,6 +40,7 @@ class Found:
     backtracks: int
     lost: int = 0
     ranks: tuple[int, ...] = ()
+    moves: tuple[Move, ...] = ()
 
 
 @dataclass
@@ -47,6 +50,10 @@ class _Level:
     ranked: Sequence[int] | None = None
     labels: dict[int, bool] = field(default_factory=dict)
     tried: set[int] = field(default_factory=set)
+
+    def move(self, depth: int, picked: int | None) -> Move:
+        """What was done here, with the labels that are known by now."""
+        return Move(depth, picked, dict(self.labels))
 
 
 Search = Generator[Ranked | Harmful, object, Found]
@@ -59,8 +66,10 @@ def paper(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Sea
     ends the search: the first position is never tried twice.
     """
     ids, levels, removed, backtracks = list(prefill), [_Level()], None, 0
+    moves: list[Move] = []
     for step in range(1, steps + 1):
         pick = yield from _best_behind(removed, levels[-1], ids, text)
+        moves.append(levels[-1].move(len(ids) - len(prefill), pick))
         removed = None
         if pick is not None:
             ids.append(pick)
@@ -71,9 +80,9 @@ def paper(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Sea
             removed = ids.pop()
             levels.pop()
         if len(levels) == 1:
-            return Found((), "exhausted", step, backtracks)
+            return Found((), "exhausted", step, backtracks, moves=tuple(moves))
     picked = tuple(ids[len(prefill) :])
-    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
+    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked), moves=tuple(moves))
 
 
 def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Search:
@@ -83,8 +92,10 @@ def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) ->
     the prefill's last one: there the search stops.
     """
     ids, levels, removed, backtracks = list(prefill), [_Level()], None, 0
+    moves: list[Move] = []
     for step in range(1, steps + 1):
         pick = yield from _best_behind(removed, levels[-1], ids, _stripped(text))
+        moves.append(levels[-1].move(len(ids) - len(prefill), pick))
         if pick is not None:
             ids.append(pick)
             levels.append(_Level())
@@ -94,9 +105,9 @@ def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) ->
         levels.pop()
         backtracks += 1
         if not levels:
-            return Found((), "exhausted", step, backtracks, lost=1)
+            return Found((), "exhausted", step, backtracks, lost=1, moves=tuple(moves))
     picked = tuple(ids[len(prefill) :])
-    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
+    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked), moves=tuple(moves))
 
 
 def strict(prefill: Sequence[int], steps: int, text: Callable[[int], str], ends: Collection[int]) -> Search:
@@ -105,6 +116,7 @@ def strict(prefill: Sequence[int], steps: int, text: Callable[[int], str], ends:
     The prefill is never touched.
     """
     ids, levels, backtracks = list(prefill), [_Level()], 0
+    moves: list[Move] = []
     for step in range(1, steps + 1):
         level, pick = levels[-1], None
         listed = yield from _ranked(level, ids)
@@ -114,21 +126,22 @@ def strict(prefill: Sequence[int], steps: int, text: Callable[[int], str], ends:
             if (yield from _harmful(level, ids, token)):
                 pick = token
                 break
+        moves.append(level.move(len(ids) - len(prefill), pick))
         if pick in ends:
             picked = tuple(ids[len(prefill) :])
-            return Found(picked, "eos", step, backtracks, ranks=_ranks(levels, picked))
+            return Found(picked, "eos", step, backtracks, ranks=_ranks(levels, picked), moves=tuple(moves))
         if pick is not None:
             level.tried.add(pick)
             ids.append(pick)
             levels.append(_Level())
             continue
         if len(levels) == 1:
-            return Found((), "exhausted", step, backtracks)
+            return Found((), "exhausted", step, backtracks, moves=tuple(moves))
         ids.pop()
         levels.pop()
         backtracks += 1
     picked = tuple(ids[len(prefill) :])
-    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked))
+    return Found(picked, "length", steps, backtracks, ranks=_ranks(levels, picked), moves=tuple(moves))
 
 
 def _best_behind(

@@ -17,7 +17,8 @@ from presto_bench.report.page.charts import Shown
 from presto_bench.report.page.text import safe
 
 TEMPLATE = "page.html.j2"
-MOST_STEPS = 3_000_000  # characters of the step view's data; beyond that it is left out with a note
+MOST_STEPS = 3_000_000  # characters of the step view's data; attacks beyond that are left out with a note
+NO_STEPS = "Not run. `snakemake page` makes it where an attack picks from ranks."
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ def html(found: Found) -> str:
     )
     made, checked = sections.built(found.shown), sections.checks(found.shown.tables.get("checks", pd.DataFrame()))
     key = charts.answer(found.shown)
-    stepped = sections.steps(found.steps, found.shown, found.show)
-    too_large = len(str(stepped)) > MOST_STEPS
+    stepped, left_out = sections.within(found.steps, found.shown, found.show, MOST_STEPS)
     return environment.get_template(TEMPLATE).render(
         experiment=found.experiment,
         question=front.QUESTION,
@@ -59,10 +59,11 @@ def html(found: Found) -> str:
         sections=made,
         not_run=[section["title"] for section in made if section["missing"]],
         requests=sections.requests(found.requests, found.shown),
-        steps=None if too_large or not stepped["requests"] else stepped,
-        steps_note="The steps of this run are too many for a page."
-        if too_large
-        else "Not run. `snakemake page` makes it where an attack picks from ranks.",
+        steps=stepped if stepped["requests"] else None,
+        steps_note=f"Too many steps for a page: {', '.join(left_out)}. They are in steps/ of this run."
+        if left_out
+        else NO_STEPS,
+        steps_left_out=left_out,
         pictures={name: base64.b64encode(content).decode() for name, content in found.pictures.items()},
         provenance=_provenance(found.manifest),
         show=found.show,

@@ -36,9 +36,12 @@ class Shown:
 Chart = Callable[[Shown], alt.TopLevelMixin | None]
 
 
+ALL = "all"
+
+
 def answer(shown: Shown) -> alt.TopLevelMixin | None:
     """The figure of the first screen: what the main attacks reach on each arm."""
-    rows = _scores(shown)
+    rows = _of_default_judge(shown)
     if rows.empty:
         return None
     first = rows["variant"] == rows.groupby("attack")["variant"].transform("first")
@@ -47,15 +50,40 @@ def answer(shown: Shown) -> alt.TopLevelMixin | None:
 
 
 def scores(shown: Shown) -> alt.TopLevelMixin | None:
-    """Every variant of one attack; the reader chooses which."""
+    """Every variant of one attack; the reader chooses attack, k, where responses begin, and judge, as far as there is a choice."""
     rows = _scores(shown)
     if rows.empty:
         return None
     names = list(dict.fromkeys(rows["attack_in_words"]))
     preferred = next((name for name in rows.loc[rows["attack"] == shown.rap[0], "attack_in_words"]), names[0])
-    chosen = alt.param("attack", bind=alt.binding_select(options=names, name="attack: "), value=preferred)
-    chart = _intervals(shown, rows, rows["what"], "mean score (less is safer)", [0, 1], "datum.attack_in_words == attack")
-    return chart.add_params(chosen) if chart is not None else None
+    menus = [_Menu("attack", "attack_in_words", names, preferred)]
+    judges = list(dict.fromkeys([shown.judge, *rows["judge"]]))
+    menus += [_Menu("judge", "judge", judges, judges[0])] if len(judges) > 1 else []
+    for name in ("k", "start"):
+        values = [value for value in dict.fromkeys(rows[name]) if value != "–"]
+        menus += [_Menu(name, name, [ALL, *values], ALL)] if len(values) > 1 else []
+    keep = " && ".join(menu.keeps for menu in menus)
+    chart = _intervals(shown, rows, rows["what"], "mean score (less is safer)", [0, 1], keep)
+    return chart.add_params(*(menu.parameter for menu in menus)) if chart is not None else None
+
+
+@dataclass(frozen=True)
+class _Menu:
+    """A choice of the reader's. name: of the choice, field: the column that it keeps rows by; ALL keeps every row."""
+
+    name: str
+    field: str
+    options: Sequence[str]
+    first: str
+
+    @property
+    def parameter(self) -> alt.Parameter:
+        bound = alt.binding_select(options=list(self.options), name=f"{self.name}: ")
+        return alt.param(f"choice_{self.name}", bind=bound, value=self.first)
+
+    @property
+    def keeps(self) -> str:
+        return f"(choice_{self.name} == '{ALL}' || datum.{self.field} == choice_{self.name})"
 
 
 def ranks(shown: Shown) -> alt.TopLevelMixin | None:
@@ -184,7 +212,7 @@ def training(shown: Shown) -> alt.TopLevelMixin | None:
 
 def price(shown: Shown) -> alt.TopLevelMixin | None:
     """What safety costs: held-out loss against the score under the rank attack."""
-    utility, rows = shown.table("utility"), _scores(shown)
+    utility, rows = shown.table("utility"), _of_default_judge(shown)
     losses = [task for task, kind in shown.kinds.items() if kind == "answer_loss"]
     if utility.empty or rows.empty or not losses:
         return None
@@ -205,14 +233,20 @@ def price(shown: Shown) -> alt.TopLevelMixin | None:
 
 
 def _scores(shown: Shown) -> pd.DataFrame:
-    """Score rows of the default judge that are no greedy responses, with words beside names."""
+    """Score rows that are no greedy responses, with words beside names."""
     rows = shown.table("scores")
     if rows.empty:
         return rows
-    rows = rows[(rows["judge"] == shown.judge) & ~rows["variant"].str.startswith("greedy") & rows["arm"].isin(list(shown.arms))]
+    rows = rows[~rows["variant"].str.startswith("greedy") & rows["arm"].isin(list(shown.arms))]
     told = [words.attack(name, shown.kinds) for name in rows["attack"]]
     what = [words.attacked(name, variant, shown.kinds) for name, variant in zip(rows["attack"], rows["variant"], strict=True)]
-    return rows.assign(attack_in_words=told, what=what)
+    choices = pd.DataFrame([words.k_and_start(name) for name in rows["variant"]], columns=["k", "start"], index=rows.index)
+    return rows.assign(attack_in_words=told, what=what, **choices)
+
+
+def _of_default_judge(shown: Shown) -> pd.DataFrame:
+    rows = _scores(shown)
+    return rows if rows.empty else rows[rows["judge"] == shown.judge]
 
 
 def _intervals(

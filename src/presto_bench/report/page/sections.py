@@ -1,6 +1,7 @@
 """The page's sections: what each one says, from which tables, and which target makes what is missing. Pure."""
 
 import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -262,21 +263,41 @@ def sparkline(ranks: Any) -> dict[str, str] | None:
 
 
 def steps(frame: pd.DataFrame, shown: Shown, show: bool) -> dict[str, Any]:
-    """What the step view reads: requests, arms, and for each the candidates at every step as [rank, token, probability, kind, picked].
+    """What the step view reads: attacks, requests, arms, and for each every step as [depth, candidates].
 
-    show: tokens as text; else no text leaves this function, only kinds.
+    A candidate is [rank, token, probability, kind, picked] and a helper's verdict where there is one. show: tokens as text; else no text leaves
+    this function, only kinds.
     """
-    data: dict[str, dict[str, list[Any]]] = {}
-    for (model, arm, prompt_id), own in frame.groupby(["model", "arm", "prompt_id"], sort=False):
+    data: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    for (attack, model, arm, prompt_id), own in frame.groupby(["attack", "model", "arm", "prompt_id"], sort=False):
         name = f"{model}: {style.label(arm)}"
-        data.setdefault(name, {})[prompt_id] = [
-            [_candidate(row, show) for row in step.to_dict("records")] for _, step in own.groupby("step", sort=True)
+        data.setdefault(attack, {}).setdefault(name, {})[prompt_id] = [
+            [int(step["depth"].iloc[0]), [_candidate(row, show) for row in step.to_dict("records")]]
+            for _, step in own.groupby("step", sort=True)
         ]
     ids = list(dict.fromkeys(frame["prompt_id"])) if len(frame) else []
-    labels: Sequence[str] = [safe(shown.texts.get(prompt_id, prompt_id)) for prompt_id in ids]
-    return {"requests": [list(pair) for pair in zip(ids, labels, strict=True)], "arms": list(data), "data": data}
+    labels = [safe(shown.texts.get(prompt_id, prompt_id)) for prompt_id in ids]
+    return {
+        "attacks": [[attack, words.attack(attack, shown.kinds)] for attack in data],
+        "requests": [list(pair) for pair in zip(ids, labels, strict=True)],
+        "arms": list(dict.fromkeys(arm for own in data.values() for arm in own)),
+        "data": data,
+    }
+
+
+def within(frame: pd.DataFrame, shown: Shown, show: bool, most: int) -> tuple[dict[str, Any], list[str]]:
+    """The steps of as many attacks, the first first, as fit into `most` characters; and the names of those that do not."""
+    left_out: list[str] = []
+    found = steps(frame, shown, show)
+    while found["attacks"] and len(json.dumps(found)) > most:
+        name, label = found["attacks"][-1]
+        left_out.append(label)
+        frame = frame[frame["attack"] != name]
+        found = steps(frame, shown, show)
+    return found, left_out
 
 
 def _candidate(row: Mapping[str, Any], show: bool) -> list[Any]:
     token = safe(row["token"]) if show else None
-    return [int(row["rank"]), token, round(float(row["probability"]), 4), row["kind"], int(row["picked"])]
+    told = [int(row["rank"]), token, round(float(row["probability"]), 4), row["kind"], int(row["picked"])]
+    return told if pd.isna(row["harmful"]) else [*told, int(row["harmful"])]
