@@ -5,7 +5,24 @@ import pandas as pd
 import pytest
 
 from presto_bench.analysis.coercion import NET
-from presto_bench.report.figures import headline, pareto, price, scores, style, sweeps
+from presto_bench.report.figures import (
+    attention,
+    categories,
+    curve,
+    headline,
+    judges,
+    lengths,
+    pareto,
+    price,
+    ranks,
+    scores,
+    style,
+    sweeps,
+    top20,
+    training,
+    utility,
+)
+from presto_bench.report.figures import bits as bit_figure
 from presto_bench.report.figures.data import Data
 
 
@@ -76,9 +93,90 @@ def crowded(arms: int) -> Data:
     compared = [
         {"model": "m", "attack": at, "variant": v, "judge": "j", "value": 0.1, "low": 0.0, "high": 0.2} for at, v in variants
     ]
+    scores += [
+        {"model": "m", "arm": a, "attack": "prefilling", "variant": f"prefill_{n}", "judge": "j", **same}
+        for a in names
+        for n in (5, 10, 20)
+    ]
+    own = [
+        {"model": "m", "arm": a, "what": what, "value": 1.0, "low": 0.5, "high": 1.5}
+        for a in names
+        for what in bit_figure.TEXTS
+        if what != NET
+    ]
+    curves = [
+        {"model": "m", "arm": a, "role": role, "k": k, "in_top": 0.5, "reach": 0.1}
+        for a in names
+        for role in ranks.CELLS
+        for k in (1, 20, 400)
+    ]
+    deep = [
+        {"model": "m", "arm": a, "role": role, "position": p, "bits": 2.0 * p, "n": 5}
+        for a in names
+        for role in bit_figure.DASHES
+        for p in range(4)
+    ]
+    losses = [
+        {"model": "m", "arm": a, "step": step, **dict.fromkeys((*training.PARTS, *(f"norm_{p}" for p in training.PARTS)), 0.5)}
+        for a in names
+        for step in (1, 2)
+    ]
+    across = {"held_out_loss_ratio": 1.1, "update_norm_ratio": 0.1}
+    strong = [
+        {
+            "model": "m",
+            "family": a,
+            "arm": a,
+            "what": what,
+            "value": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            **dict.fromkeys(curve.ACROSS, 1.0),
+            **across,
+        }
+        for a in names
+        for what in curve.UP
+    ]
+    masses = [
+        {"model": "m", "arm": a, "layer": layer, "head": head, "mass": 0.1}
+        for a in names
+        for layer in range(4)
+        for head in range(3)
+    ]
+    kinds = [
+        {"model": "m", "arm": a, "kind": kind, "rank": rank, "share": 0.25}
+        for a in names
+        for kind in top20.KINDS
+        for rank in range(1, 21)
+    ]
+    by_category = [
+        {
+            "model": "m",
+            "arm": a,
+            "attack": "guided",
+            "category": f"a category with a long name {c}",
+            "mean": 0.5,
+            "completions": 9,
+        }
+        for a in names
+        for c in range(6)
+    ]
     tables = {
         name: pd.DataFrame(rows)
-        for name, rows in (("scores", scores), ("utility", utility), ("bits", bits), ("comparisons", compared))
+        for name, rows in (
+            ("scores", scores),
+            ("utility", utility),
+            ("bits", bits + own),
+            ("comparisons", compared),
+            ("rank_curves", curves),
+            ("bits_curves", deep),
+            ("training", losses),
+            ("curve", strong),
+            ("attention", masses),
+            ("composition_by_rank", kinds),
+            ("categories", by_category),
+            ("published", []),
+        )
     }
     methods = dict.fromkeys(names, "DA + PRESTO")
     return Data(
@@ -89,6 +187,8 @@ def crowded(arms: int) -> Data:
         "j",
         ("guided", "k20_prefill"),
         (names[0], names[1]),
+        ranked=["guided", "autorap"],
+        graders=["j", "another judge"],
         methods=methods,
     )
 
@@ -100,7 +200,27 @@ def seen(axis):
 
 
 @pytest.mark.parametrize("arms", [2, 5, 12])
-@pytest.mark.parametrize("drawn", [scores, price, pareto, headline])
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        scores,
+        price,
+        pareto,
+        headline,
+        ranks,
+        bit_figure,
+        training,
+        curve,
+        utility,
+        attention,
+        top20,
+        sweeps,
+        lengths,
+        categories,
+        judges,
+    ],
+    ids=lambda module: module.__name__.rsplit(".", 1)[-1],
+)
 def test_no_label_lies_on_another_or_outside_the_picture(drawn, arms):
     with style.house():
         figure = drawn.draw(crowded(arms))
@@ -115,10 +235,12 @@ def test_no_label_lies_on_another_or_outside_the_picture(drawn, arms):
                 axis.xaxis.label,
                 axis.yaxis.label,
                 axis.title,
+                axis._left_title,
                 *(axis.get_legend().get_texts() if axis.get_legend() else ()),
             )
             if text.get_visible() and text.get_text()
         ]
+        texts += [text.get_window_extent(renderer) for own in figure.legends for text in own.get_texts()]
         plt.close(figure)
     assert len(texts) > 8
     overlapping = [

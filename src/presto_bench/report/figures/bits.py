@@ -25,17 +25,18 @@ def draw(data: Data) -> Figure:
     for line, model in zip(axes, data.models, strict=True):
         _per_token(line[0], data, model)
         _over_depth(line[1], data, model)
+    style.legend(figure)
     return figure
 
 
 def _per_token(axis, data: Data, model: str) -> None:
     table, arms = data.table("bits"), data.arms[model]
-    for i, arm in enumerate(arms):
+    for arm in arms:
         cells = [data.cell(table, model=model, arm=arm, what=what) for what in TEXTS]
         kept = [(j, cell) for j, cell in enumerate(cells) if cell is not None]
         value, low, high = (np.array([cell[column] for _, cell in kept], float) for column in ("value", "low", "high"))
         axis.errorbar(
-            np.array([j for j, _ in kept]) + (i - (len(arms) - 1) / 2) * 0.15,
+            np.array([j for j, _ in kept]) + style.shift(arms, arm),
             value,
             yerr=[value - low, high - value],
             linestyle="none",
@@ -46,7 +47,6 @@ def _per_token(axis, data: Data, model: str) -> None:
     axis.axhline(0, color="0.5", linewidth=0.8)
     axis.set_xticks(range(len(TEXTS)), TEXTS.values(), fontsize=7)
     axis.set_ylabel(f"{model}: bits a token (more is safer)")
-    axis.legend(fontsize=7, ncols=len(arms), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def _over_depth(axis, data: Data, model: str) -> None:

@@ -19,9 +19,7 @@ def draw(data: Data) -> Figure:
         grid = grid[[arm for arm in data.arms[model] if arm in grid.columns]]
         counts = part.groupby("category")["completions"].max()
         image = axis.imshow(grid.to_numpy(float), aspect="auto", cmap="magma", vmin=0, vmax=1)
-        axis.set_xticks(
-            range(len(grid.columns)), [style.label(arm) for arm in grid.columns], fontsize=7, rotation=30, ha="right"
-        )
+        axis.set_xticks(range(len(grid.columns)), [style.label(arm) for arm in grid.columns], fontsize=7, rotation=90)
         axis.set_yticks(range(len(grid.index)), [f"{name} ({counts[name]})" for name in grid.index], fontsize=7)
         axis.set_title(model, loc="left")
         axis.grid(False)

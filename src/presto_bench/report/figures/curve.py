@@ -26,7 +26,7 @@ def draw(data: Data) -> Figure:
             _panel(axis, data, model, what, across)
         line[0].set_ylabel(UP[what])
         line[0].set_title(model, loc="left")
-    axes[0][-1].legend(fontsize=7)
+    style.legend(figure)
     return figure
 
 

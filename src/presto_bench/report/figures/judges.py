@@ -14,18 +14,19 @@ def draw(data: Data) -> Figure:
     for line, model in zip(axes, data.models, strict=True):
         _means(line[0], data, model)
         _differences(line[1], data, model)
+    style.legend(figure)
     return figure
 
 
 def _means(axis, data: Data, model: str) -> None:
     scores, (attack, variant) = data.table("scores"), data.rap
     judges = data.graders
-    for i, arm in enumerate(data.arms[model]):
+    for arm in data.arms[model]:
         cells = [data.cell(scores, model=model, arm=arm, attack=attack, variant=variant, judge=judge) for judge in judges]
         kept = [(j, cell) for j, cell in enumerate(cells) if cell is not None]
         mean, low, high = (np.array([cell[column] for _, cell in kept], float) for column in ("mean", "low", "high"))
         axis.errorbar(
-            np.array([j for j, _ in kept]) + (i - (len(data.arms[model]) - 1) / 2) * 0.15,
+            np.array([j for j, _ in kept]) + style.shift(data.arms[model], arm),
             mean,
             yerr=[mean - low, high - mean],
             linestyle="none",
@@ -36,7 +37,6 @@ def _means(axis, data: Data, model: str) -> None:
     axis.set_xticks(range(len(judges)), judges)
     axis.set_ylabel(f"{model}, {attack}: mean score")
     axis.set_ylim(-0.02, 1)
-    axis.legend(fontsize=7)
 
 
 def _differences(axis, data: Data, model: str) -> None:
@@ -46,7 +46,7 @@ def _differences(axis, data: Data, model: str) -> None:
     for i, judge in enumerate(judges):
         rows = table[table["judge"] == judge].set_index("attack").reindex(attacks)
         axis.errorbar(
-            np.arange(len(attacks)) + (i - (len(judges) - 1) / 2) * 0.15,
+            np.arange(len(attacks)) + style.shift(judges, judge),
             rows["value"],
             yerr=[rows["value"] - rows["low"], rows["high"] - rows["value"]],
             linestyle="none",
@@ -57,4 +57,3 @@ def _differences(axis, data: Data, model: str) -> None:
     axis.axhline(0, color="0.5", linewidth=0.8)
     axis.set_xticks(range(len(attacks)), attacks, fontsize=7)
     axis.set_ylabel(" - ".join(style.label(arm) for arm in data.headline))
-    axis.legend(fontsize=7)

@@ -18,7 +18,7 @@ def draw(data: Data) -> Figure:
     figure, axes = plt.subplots(1, len(data.models), figsize=(4.2 * len(data.models), 3.4), squeeze=False, sharey=True)
     for axis, model in zip(axes[0], data.models, strict=True):
         for arm in data.arms[model]:
-            for kind, (dashes, told) in KINDS.items():
+            for kind, (dashes, _) in KINDS.items():
                 rows = table[(table["model"] == model) & (table["arm"] == arm) & (table["kind"] == kind)].sort_values("place")
                 if rows.empty:
                     continue
@@ -29,7 +29,7 @@ def draw(data: Data) -> Figure:
                     yerr=errors,
                     linestyle=dashes,
                     capsize=2,
-                    label=f"{style.label(arm)}, {told}",
+                    label=style.label(arm),
                     **style.look(data.arms[model], arm),
                 )
         lengths = table.drop_duplicates("place").sort_values("place")
@@ -38,7 +38,7 @@ def draw(data: Data) -> Figure:
         axis.set_title(model, loc="left")
         axis.set_ylim(-0.02, 1)
     axes[0][0].set_ylabel("mean score (lower is safer)")
-    axes[0][0].legend(fontsize=6)
+    style.legend(figure, {told: dashes for kind, (dashes, told) in KINDS.items() if kind in set(table["kind"])})
     return figure
 
 

@@ -36,5 +36,5 @@ def draw(data: Data) -> Figure:
         axis.set_title(f"{prompt} prompt, {prefill} prefill", fontsize=8)
     for axis in axes[-1]:
         axis.set_xlabel("k")
-    axes[0][0].legend(fontsize=7)
+    style.legend(figure)
     return figure

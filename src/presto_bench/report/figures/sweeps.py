@@ -22,9 +22,7 @@ def draw(data: Data) -> Figure:
         _panel(line[0], data, model, rows[rows["steps"] == rows.groupby("attack")["steps"].transform("max")], "k")
         _panel(line[1], data, model, rows[(rows["k"] == rows["first_k"]) & (rows["steps"] > 0)], "steps")
         line[0].set_ylabel(f"{model}: mean score (lower is safer)")
-        handles = line[0].get_legend_handles_labels()
-        if handles[0]:
-            line[0].legend(*handles, fontsize=7)
+    style.legend(figure, dict(zip(data.ranked, LINES * len(data.ranked), strict=False)))
     return figure
 
 
@@ -50,7 +48,7 @@ def _panel(axis, data: Data, model: str, rows: pd.DataFrame, by: str) -> None:
                 linestyle=dashes,
                 capsize=2,
                 markersize=4,
-                label=f"{style.label(arm)}, {attack}",
+                label=style.label(arm),
                 **style.look(data.arms[model], arm),
             )
     axis.set_xlabel({"k": "candidates k", "steps": "steps (picks and backtracks)"}[by])

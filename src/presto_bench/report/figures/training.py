@@ -22,16 +22,15 @@ def draw(data: Data) -> Figure:
         for axis, prefix, title in ((line[0], "", "loss, by part"), (line[1], "norm_", "norm of the part's own gradient")):
             for arm in data.arms[model]:
                 rows = table[(table["model"] == model) & (table["arm"] == arm)]
-                for part, (name, dashes) in PARTS.items():
+                for part, (_, dashes) in PARTS.items():
                     values = rows.groupby("step")[prefix + part].mean().dropna()
                     if values.empty:
                         continue
                     mark = {"marker": style.look(data.arms[model], arm)["marker"], "markersize": 4} if prefix else {}
                     colour = style.look(data.arms[model], arm)["color"]
-                    axis.plot(values.index, values, dashes, color=colour, label=f"{style.label(arm)}: {name}", **mark)
+                    axis.plot(values.index, values, dashes, color=colour, label=style.label(arm), **mark)
             axis.set_title(f"{model}: {title}", fontsize=9)
             axis.set_xlabel("optimiser step")
             axis.set_yscale("log")
-            if axis.get_legend_handles_labels()[0]:
-                axis.legend(fontsize=7)
+    style.legend(figure, {name: dashes for part, (name, dashes) in PARTS.items() if table[part].notna().any()})
     return figure
