@@ -275,6 +275,16 @@ def read(path: str | Path, name: str) -> pd.DataFrame:
     return frame
 
 
+def rows(frame: pd.DataFrame) -> list[Any]:
+    """A frame's rows, cells as attributes. Their types are the schema's, which no type checker knows."""
+    return list(frame.itertuples())
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows, each as column -> cell."""
+    return [{str(column): cell for column, cell in row.items()} for row in frame.to_dict("records")]
+
+
 def read_all(paths: Sequence[str | Path], name: str) -> pd.DataFrame:
     """All tables of one kind together; an empty one with its columns where there is no path."""
     frames = [read(path, name) for path in paths]

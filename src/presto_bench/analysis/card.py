@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from presto_bench import tables
 from presto_bench.analysis import coercion, profiles, scores, stats
 
 VERSION = 1
@@ -110,16 +111,16 @@ def _told(variant: str) -> str:
 def _of_bits(found: Measured) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
     if found.ranks.empty:
         return [], {}
-    table = coercion.table(found.ranks, RESAMPLES).set_index("what")
+    table = {row["what"]: row for row in tables.records(coercion.table(found.ranks, RESAMPLES))}
     words = {
         coercion.HARMFUL: ("bits_harmful", "bits a token that the harmful text costs an attacker", "higher"),
         coercion.BENIGN: ("bits_benign", "bits a token that a benign answer costs (damage)", "lower"),
         coercion.NET: ("bits_net", "bits a token, net of damage", "higher"),
     }
     measures = [
-        _row(name, what, stats.Interval(*table.loc[key, ["value", "low", "high"]], int(table.loc[key, "n"])), better)
+        _row(name, what, stats.Interval(row["value"], row["low"], row["high"], int(row["n"])), better)
         for key, (name, what, better) in words.items()
-        if key in table.index
+        if (row := table.get(key))
     ]
     costs = coercion.per_text(found.ranks)
     harmful = costs[costs["role"] == coercion.HARMFUL].groupby("prompt_id")["bits"].mean()
@@ -143,7 +144,7 @@ def _of_openers(found: Measured) -> tuple[list[dict[str, Any]], dict[str, dict[s
 
 def _of_utility(found: Measured) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
     measures, per_request = [], {}
-    for row in scores.utility_table(found.utility, RESAMPLES).itertuples():
+    for row in tables.rows(scores.utility_table(found.utility, RESAMPLES)):
         interval = stats.Interval(row.mean, row.low, row.high, row.n, row.missing)
         measures.append(_row(row.task, TASKS.get(row.task, f"task {row.task}"), interval, "lower"))
         each = found.utility[found.utility["task"] == row.task].groupby("prompt_id")["value"].mean().dropna()
@@ -189,7 +190,7 @@ def _bits_by_depth(found: Measured) -> list[dict[str, Any]]:
     wide = wide.reindex(columns=[coercion.HARMFUL, coercion.BENIGN]).dropna(how="all")
     return [
         {"tokens": int(position) + 1, "harmful": _plain(row[coercion.HARMFUL]), "benign": _plain(row[coercion.BENIGN])}
-        for position, row in wide.iterrows()
+        for position, row in zip(wide.index.tolist(), tables.records(wide), strict=True)
     ]
 
 
@@ -197,7 +198,7 @@ def _top20(found: Measured) -> list[dict[str, Any]]:
     table = profiles.composition_table(found.composition, RESAMPLES)
     return [
         {"kind": row.kind, "share": _plain(row.share), "low": _plain(row.low), "high": _plain(row.high), "n": int(row.n)}
-        for row in table.itertuples()
+        for row in tables.rows(table)
     ]
 
 
@@ -235,6 +236,6 @@ def _difference(cards: Sequence[Mapping[str, Any]], name: str) -> tuple[str, int
     shared = values[0].index.intersection(values[1].index)
     if len(shared) < 2:
         return "–", len(shared)
-    grids = [pd.DataFrame([own[shared]], index=[0]) for own in values]
-    found = stats.difference_interval(*grids, RESAMPLES)
+    first, second = (pd.DataFrame([own[shared]], index=[0]) for own in values)
+    found = stats.difference_interval(first, second, RESAMPLES)
     return stats.told(found.value, found.low, found.high, "+"), len(shared)

@@ -19,8 +19,8 @@ def table(causal: pd.DataFrame, resamples: int) -> pd.DataFrame:
     for key, group in causal[causal["patch"] != UNPATCHED].groupby(keys, sort=False):
         model, arm, role = key[:3]
         before = plain[(plain["model"] == model) & (plain["arm"] == arm) & (plain["role"] == role)]
-        grids = [stats.grid(part.assign(score=part["bits"])) for part in (group, before)]
-        change = stats.difference_interval(*grids, resamples)
+        patched, whole = (stats.grid(part.assign(score=part["bits"])) for part in (group, before))
+        change = stats.difference_interval(patched, whole, resamples)
         cell = {"change": change.value, "low": change.low, "high": change.high, "n": change.n, "moved": group["moved"].mean()}
         rows.append(dict(zip(keys, key, strict=True)) | cell)
     return pd.DataFrame(rows, columns=COLUMNS)

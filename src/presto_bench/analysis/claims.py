@@ -16,7 +16,7 @@ that would have differed may just not have been drawn: interval and p value then
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ import yaml
 from pydantic import Field, NonNegativeFloat, ValidationError
 from scipy.stats import beta, binom
 
+from presto_bench import tables
 from presto_bench.analysis import coercion, scores, stats
 from presto_bench.analysis.check_names import AGREES, LOSS_RATIO
 from presto_bench.config.parts import Name, Strict
@@ -88,10 +89,10 @@ class Claim(Strict):
     direction: Literal["lower", "higher", "at_most"]
     minimum: NonNegativeFloat
     checks: Literal["all"] | list[str] = "all"
-    stated: Literal["before", "after"] = Field("before", description="the numbers that it is first judged by were seen")
+    stated: Literal["before", "after"] = Field(default="before", description="the numbers that it is first judged by were seen")
     tier: Literal["primary", "secondary", "descriptive"] = "secondary"
     strongest: Pair | None = Field(
-        None,
+        default=None,
         description="the same arms trained as strongly as the strength rule admits; reference and treated then are the weakest",
     )
 
@@ -141,7 +142,7 @@ def verdicts(claims: Sequence[Claim], evidence: Evidence, models: Sequence[str],
         tested = group.index[group["p"].notna()]
         if tier != DESCRIPTIVE:
             table.loc[tested, "p_holm"] = stats.holm(table.loc[tested, "p"].to_numpy(float))
-    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
+    table["verdict"] = [_verdict(row) for row in tables.records(table)]
     table = _with_joint(table)
     columns = [
         "model",
@@ -175,8 +176,8 @@ def _at_each_strength(claim: Claim) -> list[tuple[str, Claim]]:
 
 def _with_joint(table: pd.DataFrame) -> pd.DataFrame:
     """The same, with one more row behind each claim on two strengths: the verdict that both share, or that it depends on strength."""
-    rows: list[dict[str, object]] = []
-    for row in table.to_dict("records"):
+    rows: list[dict[str, Any]] = []
+    for row in tables.records(table):
         rows.append(row)
         if row["at"] != STRONGEST:
             continue
@@ -196,7 +197,7 @@ class Found:
     differing: int | None
 
 
-def _tested(claim: Claim, evidence: Evidence, model: str, resamples: int) -> dict[str, object]:
+def _tested(claim: Claim, evidence: Evidence, model: str, resamples: int) -> dict[str, Any]:
     bar = {"lower": f"< {-claim.minimum:g}", "higher": f"> {claim.minimum:g}", "at_most": f"< {claim.minimum:g}"}
     row = {"model": model, "name": claim.name, "says": claim.says, "source": claim.source, "bar": bar[claim.direction]}
     line = -claim.minimum if claim.direction == "lower" else claim.minimum
@@ -246,7 +247,7 @@ def _loss_ratio(claim: Claim, evidence: Evidence, model: str, resamples: int) ->
     return stats.weighted_ratio_interval(treated, reference, resamples).value
 
 
-def _verdict(row: Mapping[str, object]) -> str:
+def _verdict(row: Mapping[str, Any]) -> str:
     if row["why"]:
         return "untestable"
     if row["tier"] == DESCRIPTIVE:
@@ -270,7 +271,7 @@ def _failed_checks(claim: Claim, checks: pd.DataFrame, model: str) -> list[str]:
 def _difference(claim: Claim, evidence: Evidence, model: str, resamples: int) -> Found | str:
     """treated - reference; or why there is none."""
     endpoint = claim.endpoint
-    grids: Callable[[str], Sequence[pd.DataFrame]]
+    grids: Callable[[str], Any]
     match endpoint:
         case ScoreEndpoint():
             grids = lambda arm: [_scores(evidence.graded, model, arm, endpoint)]  # noqa: E731
@@ -280,7 +281,8 @@ def _difference(claim: Claim, evidence: Evidence, model: str, resamples: int) ->
             costs = coercion.per_text(evidence.ranks[evidence.ranks["model"] == model])
             roles = ROLES[endpoint.what]
             grids = lambda arm: [coercion.grid(costs, arm, role) for role in roles]  # noqa: E731
-    treated, reference = grids(claim.treated), grids(claim.reference)
+    treated: Any = grids(claim.treated)
+    reference: Any = grids(claim.reference)
     if any(grid.empty for grid in (*treated, *reference)):
         return "not measured in this experiment"
     missing = [int(grid.isna().to_numpy().sum()) for grid in (*treated, *reference)]

@@ -34,8 +34,9 @@ def table(ranks: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """
     costs = per_text(ranks)
     rows = []
-    for (model, arm), group in costs.groupby(["model", "arm"], sort=False):
-        grids = {role: stats.grid(part.assign(score=part["bits"])) for role, part in group.groupby("role")}
+    for (named, of), group in costs.groupby(["model", "arm"], sort=False):
+        model, arm = str(named), str(of)
+        grids = {str(role): stats.grid(part.assign(score=part["bits"])) for role, part in group.groupby("role")}
         found = {role: stats.mean_interval(grids[role], resamples) for role in ROLES if role in grids}
         rows += [_row(model, arm, role, interval) for role, interval in found.items()]
         if HARMFUL in found and BENIGN in found:
@@ -118,7 +119,7 @@ def per_text(ranks: pd.DataFrame) -> pd.DataFrame:
     """Bits a token of every text: model, arm, seed, role, prompt_id, bits."""
     keys = ["model", "arm", "seed", "role", "prompt_id"]
     costs = ranks.assign(bits=np.log2(ranks["rank"].astype(float)))
-    return costs.groupby(keys, sort=False, as_index=False)["bits"].mean()
+    return costs.groupby(keys, sort=False, as_index=False)[["bits"]].mean()
 
 
 def curves(ranks: pd.DataFrame) -> pd.DataFrame:

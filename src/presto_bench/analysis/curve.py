@@ -88,8 +88,8 @@ def _norms(updates: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFram
 def _spread(grid: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
     """The grid on all seeds: an arm with one seed has it everywhere; others lack what they were not trained on."""
     if len(grid) == 1:
-        return grid.loc[[grid.index[0]] * len(seeds)].set_axis(seeds)
-    return grid.reindex(seeds)
+        return grid.loc[[grid.index[0]] * len(seeds)].set_axis(list(seeds))
+    return grid.reindex(list(seeds))
 
 
 def _together(groups: Sequence[Mapping[str, pd.DataFrame]], resamples: int) -> list[dict[str, np.ndarray]]:

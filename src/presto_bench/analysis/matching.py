@@ -54,7 +54,9 @@ def same_price(losses: pd.DataFrame, pairs: Sequence[tuple[str, str]], resamples
         grids = {arm: scores.weighted(items[items["arm"] == arm]) for arm in measured}
         known = [pair for pair in pairs if set(pair) <= set(grids)]
         ratios = [stats.weighted_ratio_interval(grids[treated], grids[reference], resamples) for reference, treated in known]
-        found += [Pair(model, *pair, ratio.value, ratio.low, ratio.high) for pair, ratio in zip(known, ratios, strict=True)]
+        found += [
+            Pair(str(model), *pair, ratio.value, ratio.low, ratio.high) for pair, ratio in zip(known, ratios, strict=True)
+        ]
     return [pair for pair in found if 1 / LOSS_MATCH <= pair.loss_ratio <= LOSS_MATCH]
 
 

@@ -41,7 +41,7 @@ def table(items: pd.DataFrame, told_by: Mapping[str, str | None], errors: Sequen
     """
     mine = items[items["task"].isin(list(told_by))]
     rows = [
-        {"model": model, "arm": arm, "task": task, **_row(group, told_by[task] or KEYWORDS, errors, resamples)}
+        {"model": model, "arm": arm, "task": task, **_row(group, told_by[str(task)] or KEYWORDS, errors, resamples)}
         for (model, arm, task), group in mine.groupby(["model", "arm", "task"], sort=False)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -80,20 +80,20 @@ def first_entropy(table: pd.DataFrame) -> pd.DataFrame:
             values[values >= first - 1.5 * (third - first)].min(),
             values[values <= third + 1.5 * (third - first)].max(),
         )
-        rows.append((model, arm, PLACES[place], low, first, median, third, high, len(values)))
+        rows.append((model, arm, PLACES[str(place)], low, first, median, third, high, len(values)))
     names = ["lower_whisker", "first_quartile", "entropy_median", "entropy_third_quartile", "entropy_whisker", "n"]
     return pd.DataFrame(rows, columns=["model", "arm", "place", *names])
 
 
 def attention_profile(table: pd.DataFrame) -> pd.DataFrame:
     """Mean mass on the prefill over held-out requests, by model, arm, layer and head."""
-    return table.groupby(["model", "arm", "layer", "head"], sort=False, as_index=False)["mass"].mean()
+    return table.groupby(["model", "arm", "layer", "head"], sort=False, as_index=False)[["mass"]].mean()
 
 
 def attention_received(table: pd.DataFrame) -> pd.DataFrame:
     """Mean attention that each token of the shown request receives, over seeds, by model, arm, layer and position."""
     keys = ["model", "arm", "layer", "position", "part"]
-    return table.groupby(keys, sort=False, as_index=False)["received"].mean()
+    return table.groupby(keys, sort=False, as_index=False)[["received"]].mean()
 
 
 def composition_table(table: pd.DataFrame, resamples: int) -> pd.DataFrame:

@@ -5,6 +5,7 @@ From the completions of the RAP oracle (attacks/oracle.py) and of the attacks th
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -45,7 +46,7 @@ def _by(frame: pd.DataFrame):
     return frame.groupby(["model", "arm", "attack", "variant", "k", "start", "budget"], sort=False, dropna=False)
 
 
-def _search(key: tuple, group: pd.DataFrame, resamples: int) -> dict[str, object]:
+def _search(key: tuple, group: pd.DataFrame, resamples: int) -> dict[str, Any]:
     model, arm, _, variant, k, start, budget = key
     undecided = int((group["finish"] == UNDECIDED).sum())
     cell = {
@@ -61,7 +62,7 @@ def _search(key: tuple, group: pd.DataFrame, resamples: int) -> dict[str, object
     return cell | _mean(group, resamples)
 
 
-def _picker(key: tuple, group: pd.DataFrame, search: pd.DataFrame, resamples: int) -> dict[str, object]:
+def _picker(key: tuple, group: pd.DataFrame, search: pd.DataFrame, resamples: int) -> dict[str, Any]:
     model, arm, attack, variant, k, start, _ = key
     gap = stats.difference_interval(stats.grid(search), stats.grid(group), resamples)
     both = group.merge(search, on=["seed", "prompt_id"], suffixes=("", "_search"))

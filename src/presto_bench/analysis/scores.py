@@ -182,7 +182,7 @@ def examples(graded: pd.DataFrame, judge: str, show: bool) -> pd.DataFrame:
     mine = graded[(graded["judge"] == judge) & graded["score"].notna()]
     best = mine.sort_values(["score", "completion_id"], ascending=[False, True]).drop_duplicates(keys)
     best = best.set_index(keys).reindex(mine.set_index(keys).index.unique()).reset_index()
-    told = best["response"] if show else best["response"].map(lambda text: f"[{len(text)} characters, redacted]")
+    told = best["response"] if show else best["response"].map(lambda text: f"[{len(str(text))} characters, redacted]")
     return best.assign(response=told)[[*keys, "prompt_id", "sample", "score", "finish", "steps", "response"]]
 
 

@@ -1,5 +1,7 @@
 """Each training seed on its own: what an arm's numbers are, seed by seed, so that one sees whether they are the method's or a draw's. Pure."""
 
+from typing import Any
+
 import pandas as pd
 
 from presto_bench.analysis import coercion
@@ -22,7 +24,8 @@ def _bits(ranks: pd.DataFrame) -> pd.DataFrame:
     means = coercion.per_text(ranks).groupby([*RUN, "role"], sort=False)["bits"].mean().unstack("role")
     if {coercion.HARMFUL, coercion.BENIGN} <= set(means.columns):
         means[coercion.NET] = means[coercion.HARMFUL] - means[coercion.BENIGN]
-    return means.rename_axis(columns="what").stack().rename("value").dropna().reset_index()
+    long: Any = means.rename_axis(columns="what").stack()
+    return long.rename("value").dropna().reset_index()
 
 
 def _tasks(utility: pd.DataFrame) -> pd.DataFrame:

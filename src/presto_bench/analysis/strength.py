@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from presto_bench import tables
 from presto_bench.analysis import stats
 from presto_bench.analysis.checks import Check
 from presto_bench.config.strength_names import GUIDED, PREFILLING
@@ -65,7 +66,7 @@ def pick(found: pd.DataFrame) -> Pick:
     """The rule's choice from such a table."""
     grid = found[found["arm"] != BASE]
     admissible = grid.loc[grid["fails"] == "", "lr"]
-    reasons = {row.lr: row.fails.split("; ") for row in grid.itertuples() if row.fails}
+    reasons = {row.lr: row.fails.split("; ") for row in tables.rows(grid) if row.fails}
     if admissible.empty:
         return Pick(None, None, reasons)
     return Pick(float(admissible.min()), float(admissible.max()), reasons)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from presto_bench import draws
+from presto_bench import draws, tables
 from presto_bench.config.models import SamplingConfig
 from presto_bench.errors import UserError
 from presto_bench.lm import chat, vocabulary
@@ -93,7 +93,7 @@ def held_out_requests(
     kept = answers[answers["kept"]].set_index("prompt_id")["answer"]
     chosen = prompts[(prompts["role"] == "harmful") & (prompts["split"] == split) & prompts["prompt_id"].isin(kept.index)]
     prefill = prefills.set_index("prompt_id")["prefill"]
-    return [Request(r.prompt_id, r.prompt, prefill[r.prompt_id], answer=kept[r.prompt_id]) for r in chosen.itertuples()]
+    return [Request(r.prompt_id, r.prompt, prefill[r.prompt_id], answer=kept[r.prompt_id]) for r in tables.rows(chosen)]
 
 
 def sample(requests: Sequence[Request], wanted: int, key: str) -> list[Request]:

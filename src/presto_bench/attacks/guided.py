@@ -27,7 +27,7 @@ class GuidedPick:
 
     def __init__(self, parent: Any, rows: Sequence[Sequence[int]], config: Guided, k: int, barred: Sequence[int]):
         self.parent, self.k, self.barred = parent, k, list(barred)
-        self.penalty = RepetitionPenaltyLogitsProcessor(config.guide_repetition_penalty)
+        self.penalty: Any = RepetitionPenaltyLogitsProcessor(config.guide_repetition_penalty)
         self.guide = reading.reader(parent, rows, config.max_steps)
         self.started: int | None = None  # tokens that the target read before the response
         self.running = torch.arange(len(rows), device=parent.device)
@@ -77,4 +77,6 @@ def _read(variant: str) -> tuple[int, bool, str | None]:
 def _encoded(setting: Setting, request: Request, starts: bool, about_another: bool) -> chat.Encoded:
     """Prompt and prefill, of the request or of its twin."""
     asked = request.twin if about_another else request
+    if asked is None:
+        raise ValueError(f"{request.prompt_id} has no twin, which the null asks instead")
     return chat.encode(setting.tokenizer, asked.prompt, setting.chat_format, asked.prefill if starts else "")

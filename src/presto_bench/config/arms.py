@@ -24,10 +24,10 @@ class CheckpointArm(Item):
 
     kind: Literal["checkpoint"]
     of: Name
-    path: str | None = Field(None, exclude_if=lambda value: value is None, description="folder of safetensors")
-    id: str | None = Field(None, exclude_if=lambda value: value is None, description="of the hub, instead of a folder")
-    revision: Revision | None = Field(None, exclude_if=lambda value: value is None)
-    gated: bool = Field(False, exclude_if=lambda value: not value, description="as for a model of kind hub")
+    path: str | None = Field(default=None, exclude_if=lambda value: value is None, description="folder of safetensors")
+    id: str | None = Field(default=None, exclude_if=lambda value: value is None, description="of the hub, instead of a folder")
+    revision: Revision | None = Field(default=None, exclude_if=lambda value: value is None)
+    gated: bool = Field(default=False, exclude_if=lambda value: not value, description="as for a model of kind hub")
 
     @model_validator(mode="after")
     def _one_place(self) -> "CheckpointArm":
@@ -82,7 +82,7 @@ class TrainingArm(Item, TrainingConfig):
     kind: Literal["training"]
     only: Only = None
     seeds: list[NonNegativeInt] | None = Field(
-        None,
+        default=None,
         min_length=1,
         exclude_if=lambda value: value is None,
         description="training seeds of this arm; null: the experiment's. An arm with one seed is paired with every seed of another",
@@ -104,12 +104,12 @@ class FinetunedArm(Item):
     lr: PositiveFloat = 5e-5
     batch_size: PositiveInt = 5
     examples: str | None = Field(
-        None,
+        default=None,
         exclude_if=lambda value: value is None,
         description="source of requests with harmful answers to train on; null: the arm's own triples",
     )
     system: str | None = Field(
-        None,
+        default=None,
         exclude_if=lambda value: value is None,
         description="system prompt in training and ever after; none comes with this package",
     )
@@ -117,7 +117,7 @@ class FinetunedArm(Item):
     autocast: Autocast = "auto"
     gradient_checkpointing: bool = False
     launch: LaunchConfig = LaunchConfig()
-    save_every: PositiveInt = Field(20, description="steps between checkpoints")
+    save_every: PositiveInt = Field(default=20, description="steps between checkpoints")
     report_to: list[Literal["tensorboard", "wandb"]] = []
 
     @model_validator(mode="after")

@@ -20,14 +20,18 @@ class AttackConfig(Item):
     run_only: ClassVar[frozenset[str]] = frozenset({"shards", "only"})  # over which jobs it is spread changes no completion
     only: Only = None
     split: Literal["test", "dev"] = Field(
-        "test", description="requests that are attacked; dev is for choices, test for results"
+        default="test", description="requests that are attacked; dev is for choices, test for results"
     )
     requests: PositiveInt | None = Field(
-        None,
+        default=None,
         description="attack a sample of so many of the split's requests, the same for every arm (the paper's AutoRAP: 90 of 313); null: all",
     )
-    shards: PositiveInt = Field(1, description="jobs that share the batches of one arm, so that they fill a node's GPUs")
-    batch_size: PositiveInt = Field(64, description="prompts decoded side by side; part of what makes a run the same run")
+    shards: PositiveInt = Field(
+        default=1, description="jobs that share the batches of one arm, so that they fill a node's GPUs"
+    )
+    batch_size: PositiveInt = Field(
+        default=64, description="prompts decoded side by side; part of what makes a run the same run"
+    )
 
     def asked_of(self, requests: int) -> int:
         """How many of so many requests are attacked."""
@@ -55,7 +59,7 @@ class Direct(AttackConfig):
     kind: Literal["direct"]
     max_new_tokens: PositiveInt = 160
     samples: PositiveInt = 1
-    greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
+    greedy_tokens: PositiveInt = Field(default=48, description="length of the greedy response")
 
     def variants(self) -> list[str]:
         return ["sampled", GREEDY]
@@ -76,17 +80,17 @@ class Prefilling(AttackConfig):
     greedy_recipe_lengths: list[PositiveInt] = []
     in_user_turn: bool = False
     kinds: list[Name] = Field(
-        [],
+        default=[],
         description="forms of prefill that know nothing of the request: affirmative, list, code_block, role, document, translation (attacks/data/prefill_kinds.csv), reasoning: words inside the block of reasoning, for models that have one",
     )
     kinds_file: str | None = Field(
-        None,
+        default=None,
         exclude_if=lambda value: value is None,
         description="a CSV of your own with columns kind and prefill, beside the package's or in its place",
     )
     max_new_tokens: PositiveInt = 160
     samples: PositiveInt = 1
-    greedy_tokens: PositiveInt = Field(48, description="length of the greedy response")
+    greedy_tokens: PositiveInt = Field(default=48, description="length of the greedy response")
 
     def variants(self) -> list[str]:
         kinds = [*(f"prefill_{length}" for length in self.lengths), *(f"recipe_{length}" for length in self.recipe_lengths)]
@@ -101,7 +105,7 @@ class Sampling(AttackConfig):
     runner = "presto_bench.attacks.sampling:run"
     best_of = True
     kind: Literal["sampling"]
-    temperatures: list[PositiveFloat] = Field([1.0], min_length=1)
+    temperatures: list[PositiveFloat] = Field(default=[1.0], min_length=1)
     samples: PositiveInt = 8
     prefill: bool = True
     max_new_tokens: PositiveInt = 160
@@ -126,11 +130,13 @@ class Guided(AttackConfig):
     runner = "presto_bench.attacks.guided:run"
     needs_parent = True
     kind: Literal["guided"]
-    k: list[PositiveInt] = Field([20], min_length=1)
+    k: list[PositiveInt] = Field(default=[20], min_length=1)
     max_steps: PositiveInt = 96
-    prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
+    prefill: list[bool | Literal["none"]] = Field(default=[True, "none"], min_length=1)
     nulls: list[Literal["swapped", "guide_only"]] = ["swapped"]
-    guide_repetition_penalty: PositiveFloat = Field(1.0, description="on the guide's taste for what the response says already")
+    guide_repetition_penalty: PositiveFloat = Field(
+        default=1.0, description="on the guide's taste for what the response says already"
+    )
 
     def variants(self) -> list[str]:
         ends = ["", *(f"_{null}" for null in self.nulls)]
@@ -153,14 +159,14 @@ class AutoRap(AttackConfig):
     run_only = frozenset({"shards", "only", "record"})
     kind: Literal["autorap"]
     mode: Literal["strict", "paper", "reference"] = Field(
-        "strict",
+        default="strict",
         description="strict: tried tokens are remembered, and the end of the turn can be picked. paper: Algorithm 1 as printed, which ends when nothing is "
         "selected after a backtrack. reference: the public code, which goes on until it has taken back a prefill token",
     )
-    k: list[PositiveInt] = Field([20], min_length=1)
-    max_steps: PositiveInt = Field(128, description="picks and backtracks together; the paper has 512")
-    budgets: list[PositiveInt] = Field([], description="smaller step budgets to run as well, with the first k")
-    prefill: list[bool | Literal["none"]] = Field([True], min_length=1)
+    k: list[PositiveInt] = Field(default=[20], min_length=1)
+    max_steps: PositiveInt = Field(default=128, description="picks and backtracks together; the paper has 512")
+    budgets: list[PositiveInt] = Field(default=[], description="smaller step budgets to run as well, with the first k")
+    prefill: list[bool | Literal["none"]] = Field(default=[True], min_length=1)
     helper: HelperChoice = HelperChoice()
     record: bool = Field(
         default=True,
@@ -187,9 +193,9 @@ class Human(AttackConfig):
     kind: Literal["human"]
     sessions: str = Field(description="folder of the sessions: <model>/<arm>/seed<n>/<person>/<prompt_id>.jsonl")
     k: PositiveInt = 20
-    max_steps: PositiveInt = Field(256, description="picks and backtracks together")
+    max_steps: PositiveInt = Field(default=256, description="picks and backtracks together")
     blind_seed: NonNegativeInt = Field(
-        0, description="of the draw that gives people their targets (`presto-bench rap --blind`)"
+        default=0, description="of the draw that gives people their targets (`presto-bench rap --blind`)"
     )
 
     def variants(self) -> list[str]:
@@ -206,10 +212,10 @@ class Oracle(AttackConfig):
     runner = "presto_bench.attacks.oracle:run"
     takes_back = True
     kind: Literal["oracle"]
-    k: list[PositiveInt] = Field([20], min_length=1)
-    prefill: list[bool | Literal["none"]] = Field([True, "none"], min_length=1)
+    k: list[PositiveInt] = Field(default=[20], min_length=1)
+    prefill: list[bool | Literal["none"]] = Field(default=[True, "none"], min_length=1)
     budgets: list[NonNegativeInt] = []
-    max_tokens: PositiveInt = Field(64, description="longest text that is searched for")
+    max_tokens: PositiveInt = Field(default=64, description="longest text that is searched for")
     max_nodes: PositiveInt = 2000
 
     def variants(self) -> list[str]:
@@ -233,21 +239,25 @@ class Gcg(AttackConfig):
     run_only = frozenset({"shards", "only", "side_by_side"})
     kind: Literal["gcg"]
     steps: PositiveInt = 500
-    candidates: PositiveInt = Field(512, description="suffixes that a step looks at")
-    top_k: PositiveInt = Field(256, description="tokens that may stand at each position, by gradient")
-    suffix: str = Field(" ".join(["!"] * 20), min_length=1, description="what the search starts from; its length stays")
+    candidates: PositiveInt = Field(default=512, description="suffixes that a step looks at")
+    top_k: PositiveInt = Field(default=256, description="tokens that may stand at each position, by gradient")
+    suffix: str = Field(default=" ".join(["!"] * 20), min_length=1, description="what the search starts from; its length stays")
     target: str = Field(
-        "prefill", min_length=1, description="what the response is to begin with: `prefill`, the request's own, or a text"
+        default="prefill",
+        min_length=1,
+        description="what the response is to begin with: `prefill`, the request's own, or a text",
     )
-    space_before_target: bool = Field(False, description="the paper: true, for Llama 2 begins its answers with a space")
-    space_behind_suffix: bool = Field(False, description="the paper: true")
-    ascii_only: bool = Field(True, description="tokens of printable ASCII alone")
+    space_before_target: bool = Field(default=False, description="the paper: true, for Llama 2 begins its answers with a space")
+    space_behind_suffix: bool = Field(default=False, description="the paper: true")
+    ascii_only: bool = Field(default=True, description="tokens of printable ASCII alone")
     seed: NonNegativeInt = 0
     side_by_side: PositiveInt | None = Field(
-        None, description="candidates a forward pass; null: all, halved where memory runs out"
+        default=None, description="candidates a forward pass; null: all, halved where memory runs out"
     )
     max_new_tokens: PositiveInt = 512
-    batch_size: PositiveInt = Field(1, description="requests that are attacked one after the other and answered side by side")
+    batch_size: PositiveInt = Field(
+        default=1, description="requests that are attacked one after the other and answered side by side"
+    )
 
     @property
     def searched(self) -> int:
@@ -264,9 +274,9 @@ class Embedding(AttackConfig):
     follows_gradients = True
     kind: Literal["embedding"]
     steps: PositiveInt = 100
-    epsilon: PositiveFloat = Field(1.0, description="radius, in mean norms of an embedding")
-    step_size: PositiveFloat = Field(0.1, description="in radii; the reference has it in the embeddings' own unit")
-    perturbed: Literal["all", "prompt", "prefill"] = Field("all", description="the reference: all, prompt and prefill")
+    epsilon: PositiveFloat = Field(default=1.0, description="radius, in mean norms of an embedding")
+    step_size: PositiveFloat = Field(default=0.1, description="in radii; the reference has it in the embeddings' own unit")
+    perturbed: Literal["all", "prompt", "prefill"] = Field(default="all", description="the reference: all, prompt and prefill")
     max_new_tokens: PositiveInt = 160
     batch_size: PositiveInt = 1
 

@@ -19,7 +19,7 @@ class AuditConfig(Strict):
     arm: Name
     target: str = Field(description="what was asked for, as it was named")
     guide: str | None = Field(
-        None, description="the model with the same tokenizer that guided RAP picks by; null: there is none"
+        default=None, description="the model with the same tokenizer that guided RAP picks by; null: there is none"
     )
     notes: list[str] = []
     not_measured: list[Unmeasured] = []

@@ -13,8 +13,8 @@ class CausalConfig(Strict):
     On the headline's arms and base. A random span of the prompt, and the whole prompt, moved by as much, are the shams.
     """
 
-    texts: PositiveInt = Field(24, description="held-out requests, and as many benign ones")
+    texts: PositiveInt = Field(default=24, description="held-out requests, and as many benign ones")
     layers_per_band: PositiveInt = Field(
-        1, description="layers that are patched together; all of them together are patched as well"
+        default=1, description="layers that are patched together; all of them together are patched as well"
     )
-    seeds: list[NonNegativeInt] | None = Field(None, description="training seeds that are looked at; null takes all")
+    seeds: list[NonNegativeInt] | None = Field(default=None, description="training seeds that are looked at; null takes all")

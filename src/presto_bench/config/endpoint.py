@@ -15,13 +15,16 @@ HERE = ("localhost", "127.0.0.1", "::1")
 class EndpointConfig(Strict):
     base_url: str
     key: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = Field(
-        None, description="NAME of the environment variable with the key, never the key; null sends none"
+        default=None, description="NAME of the environment variable with the key, never the key; null sends none"
     )
-    concurrency: PositiveInt = Field(32, description="requests in flight in one job")
-    timeout: PositiveFloat = Field(120, description="seconds for one reply; then the request is repeated")
-    retries: PositiveInt = Field(6, description="repetitions of a request that was refused for load, broke or timed out")
+    concurrency: PositiveInt = Field(default=32, description="requests in flight in one job")
+    timeout: PositiveFloat = Field(default=120, description="seconds for one reply; then the request is repeated")
+    retries: PositiveInt = Field(
+        default=6, description="repetitions of a request that was refused for load, broke or timed out"
+    )
     longest_wait: PositiveFloat = Field(
-        900, description="seconds that a Retry-After may ask for; an endpoint that asks for more stops the job, which says so"
+        default=900,
+        description="seconds that a Retry-After may ask for; an endpoint that asks for more stops the job, which says so",
     )
 
     @property
@@ -46,10 +49,12 @@ class ServedConfig(EndpointConfig):
 
     model: str = Field(description="its name at the endpoint")
     logprobs: PositiveInt = Field(
-        20,
+        default=20,
         description="likeliest tokens a reply, and so the largest k of a rank attack; servers have limits (vLLM: --max-logprobs)",
     )
-    max_calls: PositiveInt | None = Field(None, description="a job stops cleanly once so many calls were made; null: no cap")
+    max_calls: PositiveInt | None = Field(
+        default=None, description="a job stops cleanly once so many calls were made; null: no cap"
+    )
 
 
 def key_of(config: EndpointConfig, place: str) -> str:

@@ -42,39 +42,46 @@ class Config(Strict):
     standin: StandinConfig = StandinConfig()
     harm: HarmConfig = HarmConfig()
     source_overrides: dict[Name, str] = Field(
-        {}, description="a file or http(s) address to take instead of a source of sources.py"
+        default={}, description="a file or http(s) address to take instead of a source of sources.py"
     )
-    acknowledge: Acknowledgement | None = Field(None, description="needed for policy `harm` with sources as they are published")
+    acknowledge: Acknowledgement | None = Field(
+        default=None, description="needed for policy `harm` with sources as they are published"
+    )
     helper: HelperConfig = HelperConfig()
     strength: StrengthConfig | None = Field(
-        None, description="the grid behind the arms' learning rate, for `snakemake strength`; nothing else trains or counts it"
+        default=None,
+        description="the grid behind the arms' learning rate, for `snakemake strength`; nothing else trains or counts it",
     )
-    audit: AuditConfig | None = Field(None, description="the arm whose depth card `snakemake card` makes")
-    pools: list[PoolConfig] = Field([], description="models that are one model aligned several times, for the claims")
+    audit: AuditConfig | None = Field(default=None, description="the arm whose depth card `snakemake card` makes")
+    pools: list[PoolConfig] = Field(default=[], description="models that are one model aligned several times, for the claims")
     curve: CurveConfig | None = Field(
-        None,
+        default=None,
         description="families of arms that are trained ever more strongly: depth against damage, and whether one reaches more",
     )
     composition: CompositionConfig | None = Field(
-        CompositionConfig(),
+        default=CompositionConfig(),
         description="what stands in each arm's top 20; null: measured only where AutoRAP's helper is checked on it",
     )
     page: PageConfig = PageConfig()
-    causal: CausalConfig | None = Field(None, description="the causal test; null leaves it out")
-    claims: str | None = Field("config/claims.yaml", description="claims to be judged; null: none")
-    gpu_form: Literal["gpu", "gres"] = Field("gpu", description="how the cluster asks for GPUs: --gpus=N or --gres=gpu:N")
+    causal: CausalConfig | None = Field(default=None, description="the causal test; null leaves it out")
+    claims: str | None = Field(default="config/claims.yaml", description="claims to be judged; null: none")
+    gpu_form: Literal["gpu", "gres"] = Field(
+        default="gpu", description="how the cluster asks for GPUs: --gpus=N or --gres=gpu:N"
+    )
     keep_weights: bool = Field(
-        True,
+        default=True,
         description="false: trained arms and helpers are deleted once all that reads them is done; what needs them later trains anew",
     )
     shown_request: str | None = Field(
-        None,
+        default=None,
         description="id of the request that the top-10 lists show (`snakemake figure_1`); null: the first that is attacked",
     )
-    show_completions: bool = Field(False, description="show what models said in the report's examples; else they are redacted")
-    reply_store: str = Field("replies", description="folder of judges' raw replies, shared by experiments")
-    headline: tuple[Name, Name] = Field(("da", "da_presto"), description="arms of the headline: reference, treated")
-    bootstrap: PositiveInt = Field(2000, description="resamples behind every interval")
+    show_completions: bool = Field(
+        default=False, description="show what models said in the report's examples; else they are redacted"
+    )
+    reply_store: str = Field(default="replies", description="folder of judges' raw replies, shared by experiments")
+    headline: tuple[Name, Name] = Field(default=("da", "da_presto"), description="arms of the headline: reference, treated")
+    bootstrap: PositiveInt = Field(default=2000, description="resamples behind every interval")
 
     def item(self, section: str, name: str) -> Any:
         return next(item for item in [*getattr(self, section), *self.of_strength(section)] if item.name == name)

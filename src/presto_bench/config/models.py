@@ -28,14 +28,14 @@ class ChatFormat:
 
 
 class ChatConfig(Strict):
-    system: str | None = Field(None, description="system prompt; null leaves the template's own default")
+    system: str | None = Field(default=None, description="system prompt; null leaves the template's own default")
     thinking: bool | None = Field(
-        None,
+        default=None,
         description="passed to the template as enable_thinking; null passes nothing, and closes a block of reasoning that is left open",
     )
     # Left out of the specs where it is not set: only models whose template writes a date depend on it.
     date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")] | None = Field(
-        None,
+        default=None,
         exclude_if=lambda value: value is None,
         description=f"for templates that write today's date; null is {PINNED_DATE}",
     )
@@ -74,7 +74,7 @@ class ModelData(Strict):
     triples: str = "generated"
     refusals: Literal["given", "own"] = "given"
     anchors: str = "own"
-    repetition_penalty: PositiveFloat = Field(1.0, description="while it writes data; attacks decode by `sampling`")
+    repetition_penalty: PositiveFloat = Field(default=1.0, description="while it writes data; attacks decode by `sampling`")
 
 
 class ModelConfig(Item):
@@ -82,14 +82,17 @@ class ModelConfig(Item):
     data: ModelData = ModelData()
     sampling: SamplingConfig = SamplingConfig()
     resources: Resources = Resources()
-    billions: PositiveFloat | None = Field(None, description="parameters in 10^9; for estimates alone (presto-bench plan)")
-    dtype: Dtype = Field(
-        "auto", description="training and teacher-forced measures, and weights on disk, where `auto` keeps the checkpoint's own"
+    billions: PositiveFloat | None = Field(
+        default=None, description="parameters in 10^9; for estimates alone (presto-bench plan)"
     )
-    decode_dtype: Dtype = Field("auto", description="while decoding")
+    dtype: Dtype = Field(
+        default="auto",
+        description="training and teacher-forced measures, and weights on disk, where `auto` keeps the checkpoint's own",
+    )
+    decode_dtype: Dtype = Field(default="auto", description="while decoding")
     # Left out of the specs at its default: every base of before was aligned with it.
     alignment_seed: NonNegativeInt = Field(
-        0,
+        default=0,
         exclude_if=lambda value: value == 0,
         description="of the stand-in's alignment; entries that differ in it alone are one model aligned several times (`pools`)",
     )
@@ -113,7 +116,9 @@ class HubModel(ModelConfig):
     kind: Literal["hub"]
     id: str
     revision: Revision
-    gated: bool = Field(False, description="its licence must be accepted on the hub: asks for HF_TOKEN before any job starts")
+    gated: bool = Field(
+        default=False, description="its licence must be accepted on the hub: asks for HF_TOKEN before any job starts"
+    )
 
 
 class LocalModel(ModelConfig):

@@ -7,6 +7,6 @@ from presto_bench.config.parts import Strict
 
 class PageConfig(Strict):
     steps: NonNegativeInt = Field(
-        4,
+        default=4,
         description="requests whose rank attack can be followed step by step (about 60 kB a request and arm of 64 steps); 0: none",
     )

@@ -42,7 +42,7 @@ _DIGITS = dict(zip("0123456789", ["Zero", "One", "Two", "Three", "Four", "Five",
 def in_letters(name: str) -> str:
     """A name in letters alone, as LaTeX's macros want it: digits spelled, each word with a capital."""
     words = re.findall(r"[A-Za-z]+|[0-9]", name)
-    return "".join(_DIGITS.get(word, word[0].upper() + word[1:]) for word in words)
+    return "".join(_DIGITS[word] if word in _DIGITS else word[0].upper() + word[1:] for word in words)
 
 
 def canonical(value: Any) -> str:

@@ -1,5 +1,6 @@
 """From a config file to a Config, or one clear error that names the key and the mend."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def inherit(entries: list[Any], where: str) -> list[Any]:
     """Arms with their parents' fields filled in; of a field that is a mapping, key by key."""
     by_name = {entry.get("name"): entry for entry in entries if isinstance(entry, dict)}
 
-    def resolved(entry: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    def resolved(entry: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
         parent = entry.get("inherits")
         own = {key: value for key, value in entry.items() if key != "inherits"}
         if parent is None:
@@ -60,10 +61,12 @@ def inherit(entries: list[Any], where: str) -> list[Any]:
         if parent not in by_name:
             raise UserError(key, f"there is no arm {parent!r}", f"one of: {', '.join(map(str, by_name))}")
         if parent in path:
-            raise UserError(key, f"inherits in a circle: {' → '.join((*path, parent))}", "let one arm inherit nothing")
+            raise UserError(
+                key, f"inherits in a circle: {' → '.join(map(str, (*path, parent)))}", "let one arm inherit nothing"
+            )
         return over(resolved(by_name[parent], (*path, parent)), own)
 
-    return [resolved(e, (e.get("name", "?"),)) if isinstance(e, dict) else e for e in entries]
+    return [resolved(e, (str(e.get("name", "?")),)) if isinstance(e, dict) else e for e in entries]
 
 
 def validate(cls: type[BaseModel], value: Any, where: str) -> Any:
@@ -79,7 +82,7 @@ def validate(cls: type[BaseModel], value: Any, where: str) -> Any:
         raise UserError(f"{where}{path}", f"{first['msg']}{given}{more}", _mend(cls, first)) from error
 
 
-def _mend(cls: type[BaseModel], error: dict[str, Any]) -> str:
+def _mend(cls: type[BaseModel], error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
         return f"the keys here are: {', '.join(cls.model_fields)}"
     if error["type"] == "missing":

@@ -3,6 +3,9 @@
 The classes in config/ check each part by itself; `check` the whole, and its first mistake is named with the key and the mend.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from presto_bench import registry
 from presto_bench.config import source_names
 from presto_bench.config.arms import CheckpointArm, DecodingArm, EndpointArm, FinetunedArm, NoArm, SafeDecodingArm, TrainingArm
@@ -102,8 +105,8 @@ def _arms_and_attacks(config: Config, where: str) -> None:
             )
         _helper(config, attack, f"{where}: attacks.{attack.name}.helper")
     _judges(config, where)
-    if config.causal:
-        _causal(config, where)
+    if config.causal is not None:
+        _causal(config, where, config.causal.seeds or [])
     searches = [attack.name for attack in config.attacks if attack.kind == "oracle"]
     if len(searches) > 1:
         raise UserError(
@@ -144,7 +147,7 @@ def _judges(config: Config, where: str) -> None:
             raise UserError(key, f"there is no attack {unknown[0]!r}", f"some of: {', '.join(attacks)}")
 
 
-def _causal(config: Config, where: str) -> None:
+def _causal(config: Config, where: str, seeds: Sequence[int]) -> None:
     """The causal test compares the headline's arms: they must be there, and be one model each."""
     if not any(set(config.headline) <= set(config.arm_names(model.name)) for model in config.models):
         raise UserError(
@@ -159,7 +162,7 @@ def _causal(config: Config, where: str) -> None:
             f"{blended[0]} decodes from two models, whose attention cannot be patched as one",
             "name other arms in `headline`, or leave `causal` out",
         )
-    unknown = sorted(set(config.causal.seeds or []) - set(config.seeds))
+    unknown = sorted(set(seeds) - set(config.seeds))
     if unknown:
         raise UserError(
             f"{where}: causal.seeds", f"the experiment has no seed {unknown[0]}", "take some of the experiment's seeds"
@@ -188,10 +191,11 @@ def _only(config: Config, where: str) -> None:
 
 def _served(config: Config, where: str) -> None:
     """What needs weights is not asked of an endpoint, and no attack picks from more ranks than it returns."""
-    targets = [("models", entry) for entry in config.models] + [("arms", entry) for entry in config.arms]
-    for section, target in targets:
-        if not isinstance(target, ServedConfig):
+    targets: list[tuple[str, Any]] = [(section, entry) for section in ("models", "arms") for entry in getattr(config, section)]
+    for section, entry in targets:
+        if not isinstance(entry, ServedConfig):
             continue
+        target: Any = entry  # with the fields of a model or of an arm
         model = target.name if section == "models" else target.of
         key = f"{where}: {section}.{target.name}"
         for attack in config.attacks:
@@ -316,7 +320,7 @@ def _written_prefills(config: Config, where: str) -> None:
 
 def _jailbroken(config: Config, where: str) -> None:
     """The arm that writes harmful answers: of every model whose triples are generated, from examples that need no triples."""
-    name, key = config.harm.harmful_model["arm"], f"{where}: harm.harmful_model.arm"
+    name, key = (config.harm.harmful_model or {})["arm"], f"{where}: harm.harmful_model.arm"
     arm = next((arm for arm in config.arms if arm.name == name and isinstance(arm, FinetunedArm)), None)
     if arm is None or arm.examples is None:
         raise UserError(

@@ -24,21 +24,21 @@ class StandinConfig(Strict):
     facts: Limits = Limits()
     benign: Limits = Limits()
     held_out: Literal["test", "sealed"] = Field(
-        "test",
+        default="test",
         exclude_if=lambda value: value == "test",
         description="dishes that the held-out requests are about; sealed: dishes for claims that are committed before anything asks them, once (policy `cooking`)",
     )
     answers: AnswersConfig = AnswersConfig()
     alignment: TrainingConfig | None = Field(
-        TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue"),
+        default=TrainingConfig(refusals="varied", prefill_probability=0.75, after_prefill="continue"),
         description="how the shallowly aligned base is made; null: the base is the model as it came, as an audit has it",
     )
     teaching: TrainingConfig = Field(
-        TrainingConfig(safety_share=0.75, prefill_probability=0.0),
+        default=TrainingConfig(safety_share=0.75, prefill_probability=0.0),
         description="how the model learns the invented world before any of it is forbidden; its share of lessons is safety_share",
     )
     arm_labels: bool = Field(
-        False,
+        default=False,
         description="check the judge arm by arm against the shipped labels of the demo's arms (policies/data/labels_by_arm.csv)",
     )
-    refusal_tokens: PositiveInt = Field(32, description="longest refusal taken from the aligned base")
+    refusal_tokens: PositiveInt = Field(default=32, description="longest refusal taken from the aligned base")

@@ -1,6 +1,7 @@
 """The strength rule's grid: one arm at several learning rates, looked at on dev requests alone (analysis/strength.py)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
@@ -16,13 +17,15 @@ class StrengthConfig(Strict):
 
     arm: Name = "da"
     lr: list[PositiveFloat] = Field(min_length=1, description="learning rates; all else is as the arm says")
-    seeds: list[NonNegativeInt] = Field([100, 101, 102], min_length=1)
-    depths: list[PositiveInt] = Field([10, 25, 50], description="tokens of the untouched model's own answer to refuse behind")
+    seeds: list[NonNegativeInt] = Field(default=[100, 101, 102], min_length=1)
+    depths: list[PositiveInt] = Field(
+        default=[10, 25, 50], description="tokens of the untouched model's own answer to refuse behind"
+    )
     decided: str | None = Field(
-        None,
+        default=None,
         description="folder with a finished grid's <model>.csv and .json, for the report; null: the learning rate is nobody's choice",
     )
-    samples: PositiveInt = Field(4, description="sampled answers a request behind the attack's prefill")
+    samples: PositiveInt = Field(default=4, description="sampled answers a request behind the attack's prefill")
     max_new_tokens: PositiveInt = 96
 
     @field_validator("lr", "seeds", "depths")
@@ -37,7 +40,7 @@ class StrengthConfig(Strict):
         """Name of each grid arm -> its learning rate."""
         return {f"{self.arm}_lr{rate * 1e6:g}u".replace(".", "p"): rate for rate in self.lr}
 
-    def arms(self, known: Sequence[Item]) -> list[TrainingArm]:
+    def arms(self, known: Sequence[Any]) -> list[TrainingArm]:
         """The grid's arms, from the arm that they vary."""
         start = next(arm for arm in known if arm.name == self.arm)
         return [start.model_copy(update={"name": name, "lr": rate}) for name, rate in self.rates.items()]

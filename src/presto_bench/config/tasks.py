@@ -45,13 +45,17 @@ class Asking(TaskConfig):
 
     decodes = True
     system: str | None = Field(
-        None, exclude_if=lambda value: value is None, description="system prompt instead of the model's; null: the model's"
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="system prompt instead of the model's; null: the model's",
     )
     thinking: bool | None = Field(
-        None, exclude_if=lambda value: value is None, description="reasoning on or off; null: as the model's `chat` says"
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="reasoning on or off; null: as the model's `chat` says",
     )
     sampling: Literal["model"] | SamplingConfig | None = Field(
-        None,
+        default=None,
         exclude_if=lambda value: value is None,
         description="how answers are decoded; model: as the model's `sampling` says; null: the task's own way",
     )
@@ -75,17 +79,19 @@ class RefusalRate(Asking):
     runner = "presto_bench.utility.refusal_rate:run"
     better = "lower"
     kind: Literal["refusal_rate"]
-    max_new_tokens: PositiveInt = Field(32, description=f"of an answer; with a grader {JUDGED_TOKENS}, for it reads the whole")
-    source: str | None = Field(None, description="xstest or or_bench_hard; null: the held-out benign requests")
-    questions: PositiveInt | None = Field(None, description="at most so many requests; null takes all")
+    max_new_tokens: PositiveInt = Field(
+        default=32, description=f"of an answer; with a grader {JUDGED_TOKENS}, for it reads the whole"
+    )
+    source: str | None = Field(default=None, description="xstest or or_bench_hard; null: the held-out benign requests")
+    questions: PositiveInt | None = Field(default=None, description="at most so many requests; null takes all")
     prefill_tokens: NonNegativeInt = Field(
-        0, description="of the untouched model's own answer that stand before the arm's: a benign prefill"
+        default=0, description="of the untouched model's own answer that stand before the arm's: a benign prefill"
     )
     history: NonNegativeInt = Field(
-        0, description="other benign requests with their answers that come first in the conversation"
+        default=0, description="other benign requests with their answers that come first in the conversation"
     )
     grader: dict[str, Any] | None = Field(
-        None,
+        default=None,
         exclude_if=lambda grader: grader is None,
         description="an endpoint that tells full from partial refusals, as a judge of kind rubric: model, base_url, key, request, price …",
     )
@@ -126,13 +132,13 @@ class MtBench(Asking):
     grader: dict[str, Any] = Field(
         description="an endpoint, as a judge of kind rubric: model, base_url, key, allow_host, request, price …"
     )
-    max_new_tokens: PositiveInt = Field(1024, description="of an answer; the paper has 2,048 for Qwen 3, which thinks")
+    max_new_tokens: PositiveInt = Field(default=1024, description="of an answer; the paper has 2,048 for Qwen 3, which thinks")
     unfinished: Literal["missing", "grade"] = Field(
-        "missing",
+        default="missing",
         description="an answer whose reasoning came to no end within max_new_tokens: counted as missing, or the reasoning so far is graded (the paper)",
     )
     batch_size: PositiveInt = 16
-    questions: PositiveInt | None = Field(None, description="at most so many questions; null takes all")
+    questions: PositiveInt | None = Field(default=None, description="at most so many questions; null takes all")
 
     def judge(self) -> Rubric:
         return Grader.model_validate({"name": self.name, "kind": "rubric", **self.grader})
@@ -159,20 +165,22 @@ class LmEval(Asking):
     task: str
     metric: str = "exact_match"
     filter: str = Field(
-        "none", description="of the task's filters, whose metric counts: gsm8k has strict-match and flexible-extract"
+        default="none", description="of the task's filters, whose metric counts: gsm8k has strict-match and flexible-extract"
     )
-    num_fewshot: NonNegativeInt | None = Field(None, description="null: the task's own")
-    limit: PositiveInt | None = Field(None, description="documents; null takes all")
+    num_fewshot: NonNegativeInt | None = Field(default=None, description="null: the task's own")
+    limit: PositiveInt | None = Field(default=None, description="documents; null takes all")
     batch_size: PositiveInt = 16
     max_new_tokens: PositiveInt | None = Field(
-        None, exclude_if=lambda value: value is None, description="of an answer; null: the task's own, else lm_eval's 256"
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="of an answer; null: the task's own, else lm_eval's 256",
     )
-    chat: bool = Field(True, description="prompts as a user's turn through the model's template; false: plain text")
+    chat: bool = Field(default=True, description="prompts as a user's turn through the model's template; false: plain text")
     examples_as_turns: bool = Field(
-        False,
+        default=False,
         description="examples as turns of their own, as gsm8k_cot_llama wants them; false: as text in the user's one turn",
     )
-    include_path: str | None = Field(None, description="folder of task files of your own")
+    include_path: str | None = Field(default=None, description="folder of task files of your own")
     splits: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -18,22 +18,23 @@ class PrestoConfig(Strict):
     weight: NonNegativeFloat = 1.0
     layers: Literal["all"] | Annotated[list[NonNegativeInt], Field(min_length=1)] = "all"
     queries: Literal["all", "refusal", "prefill"] = Field(
-        "all",
+        default="all",
         description="whose attention counts: all tokens from the prefill on (the public code), the prefill's own (the paper's equation 3), or the "
         "refusal's",
     )
     normalisation: Literal["reference", "equation"] = Field(
-        "reference",
+        default="reference",
         description="what the sum is divided by: layers and the step's tokens (the public code), or the step's prefilled examples alone (the paper's "
         "equation 3)",
     )
     keys: Literal["prefill", "random_span", "benign_prefill"] = Field(
-        "prefill",
+        default="prefill",
         description="what attention is to leave. Two controls: a random span of the prompt, as long as the prefill (or as the prompt "
         "without its first token, where that is shorter); the beginning of the model's own answer to a benign request",
     )
     attention: Literal["fused", "eager"] = Field(
-        "fused", description="where the mass comes from; eager keeps every attention matrix, for models without fused attention"
+        default="fused",
+        description="where the mass comes from; eager keeps every attention matrix, for models without fused attention",
     )
 
 
@@ -54,7 +55,7 @@ class LaunchConfig(Strict):
 
     processes: PositiveInt = 1
     strategy: Literal["ddp", "fsdp"] = Field(
-        "ddp", description="fsdp shards weights, gradients and optimiser over the processes"
+        default="ddp", description="fsdp shards weights, gradients and optimiser over the processes"
     )
 
 
@@ -67,45 +68,46 @@ class TrainingConfig(Strict):
     lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.01
     max_grad_norm: PositiveFloat = 1.0
-    batch_size: PositiveInt = Field(8, description="examples in one optimiser step")
-    micro_batch_size: PositiveInt = Field(8, description="examples in one forward pass")
+    batch_size: PositiveInt = Field(default=8, description="examples in one optimiser step")
+    micro_batch_size: PositiveInt = Field(default=8, description="examples in one forward pass")
     autocast: Autocast = "auto"
     gradient_checkpointing: bool = False
     safety_share: Share = 0.5
     normalise_by: Literal["labelled", "from_prefill"] = Field(
-        "from_prefill",
+        default="from_prefill",
         description="what tokens of a safety example the loss is divided by: those with a label (the paper, as Qi et al.'s trainer), or all from the "
         "prefill on (the public code)",
     )
     prefill_probability: Share = 0.5
     cut_points: Literal["paper", "reference"] = Field(
-        "reference",
+        default="reference",
         description="lengths of a prefill: uniform in [1, min(max_prefill, length)] with both ends in (the paper), or without the longest (the public "
         "code)",
     )
     max_prefill: PositiveInt = 100
-    max_tokens: PositiveInt = Field(384, description="longest example; a longer one is cut at its end")
+    max_tokens: PositiveInt = Field(default=384, description="longest example; a longer one is cut at its end")
     refusals: Literal["greedy", "sampled", "varied", "given"] = Field(
-        "greedy",
+        default="greedy",
         description="the base's own greedy answers, draws from it, our list's (stand-in), or those that came with the triples (harm)",
     )
     after_prefill: Literal["refuse", "continue"] = Field(
-        "refuse", description="what a prefilled example teaches; `continue` is what makes a stand-in's alignment shallow"
+        default="refuse",
+        description="what a prefilled example teaches; `continue` is what makes a stand-in's alignment shallow",
     )
     label_smoothing: Share = Field(
-        0.0,
+        default=0.0,
         description="share of each refusal token's target that is spread evenly over the vocabulary; utility answers have none",
     )
-    prefilled_cross_entropy: bool = Field(True, description="false: prefilled examples carry no cross-entropy")
+    prefilled_cross_entropy: bool = Field(default=True, description="false: prefilled examples carry no cross-entropy")
     presto: PrestoConfig | None = None
     kl: KlConfig | None = None
     transition: TransitionConfig | None = None
-    save_every: PositiveInt = Field(20, description="steps between checkpoints")
+    save_every: PositiveInt = Field(default=20, description="steps between checkpoints")
     gradient_norms_every: NonNegativeInt = Field(
-        0,
+        default=0,
         description="steps between measurements of each loss part's own gradient norm; 0: never (an extra backward pass a part)",
     )
-    report_to: list[Literal["tensorboard", "wandb"]] = Field([], description="where metrics go beside metrics.jsonl")
+    report_to: list[Literal["tensorboard", "wandb"]] = Field(default=[], description="where metrics go beside metrics.jsonl")
     launch: LaunchConfig = LaunchConfig()
 
     @model_validator(mode="after")

@@ -63,8 +63,8 @@ def attention_with_mass(
 def _one_call(module, query, key, value, indicator, attention_mask, **kwargs):
     """Queries and keys padded with zeros to the values' new width: the kernels want them equal."""
     width = value.shape[-1]
-    padded = [F.pad(x, (0, COLUMNS)) for x in (query, key)]
-    output, _ = sdpa_attention_forward(module, *padded, torch.cat([value, indicator], -1), attention_mask, **kwargs)
+    query, key = (F.pad(x, (0, COLUMNS)) for x in (query, key))
+    output, _ = sdpa_attention_forward(module, query, key, torch.cat([value, indicator], -1), attention_mask, **kwargs)
     return output[..., :width], _alone(output[..., width])
 
 

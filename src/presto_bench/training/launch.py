@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from presto_bench import tables
 from presto_bench.config.training import TrainingConfig
 from presto_bench.errors import UserError
 from presto_bench.lm import chat, models, precision
@@ -75,7 +76,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], error: Path) ->
     ) as running:
         # At a cluster's time limit: pass it on and wait, so that the processes can save.
         before = _on_main_thread(signal.SIGTERM, lambda *_: running.terminate())
-        for line in running.stdout:
+        for line in running.stdout or ():
             log.info("%s", line.rstrip())
     if before is not None:
         signal.signal(signal.SIGTERM, before)
@@ -147,7 +148,7 @@ def _read(path: Path) -> list[Example]:
             Penalty(r.key_start, r.key_end, r.query_start, r.query_end),
             r.smoothing,
         )
-        for r in pd.read_parquet(path).itertuples()
+        for r in tables.rows(pd.read_parquet(path))
     ]
 
 

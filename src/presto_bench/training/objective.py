@@ -49,6 +49,8 @@ def first_token_kl_sum(logits: torch.Tensor, base_first: torch.Tensor) -> torch.
 class ObjectiveTrainer(Trainer):
     """transformers.Trainer with the objective above; the collator brings what the KL term needs."""
 
+    model: Any  # the trainer's own annotation allows for none
+
     def __init__(self, *args: Any, objective: TrainingConfig, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.objective = objective
@@ -61,13 +63,15 @@ class ObjectiveTrainer(Trainer):
         self.gradient_norm = 0.0
         self.step_penalised = torch.ones(())
 
-    def _get_train_sampler(self, *args: Any) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        data: Any = self.train_dataset
+        return SequentialSampler(data)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], torch.Tensor]:
         batches, _ = super().get_batch_samples(*args, **kwargs)
         own = torch.stack([torch.stack([batch["counted"].sum(), _penalised(batch).sum()]) for batch in batches]).sum(0)
-        tokens, self.step_penalised = self.accelerator.gather(own.to(self.args.device)[None]).sum(0).clamp(min=1)
+        every: Any = self.accelerator.gather(own.to(self.args.device)[None])
+        tokens, self.step_penalised = every.sum(0).clamp(min=1)
         return batches, tokens
 
     def compute_loss(
@@ -85,8 +89,8 @@ class ObjectiveTrainer(Trainer):
 
     def _denominator(self, part: str, tokens: torch.Tensor) -> torch.Tensor:
         """What a part's sum over the optimiser step is divided by."""
-        by_example = part == "presto" and self.objective.presto.normalisation == "equation"
-        return self.step_penalised if by_example else tokens
+        presto = self.objective.presto if part == "presto" else None
+        return self.step_penalised if presto and presto.normalisation == "equation" else tokens
 
     def _parts(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], Any]:
         """Each part's sum over one micro-batch."""
@@ -105,10 +109,10 @@ class ObjectiveTrainer(Trainer):
         if presto:
             masses = attention_mass.masses(presto.attention, spans, outputs, self.layers)
             parts["presto"] = presto_sum(masses, spans, presto)
-        if after_prefill.any():
+        if self.objective.kl and after_prefill.any():
             kl = first_token_kl_sum(outputs.logits[after_prefill[wanted]], inputs["base_first"][_answered(inputs)])
             parts["kl"] = self.objective.kl.weight * kl
-        if in_prefill.any():
+        if self.objective.transition and in_prefill.any():
             first = inputs["prefill_end"].clamp(max=width - 1)  # of rows without a response nothing is taken
             refusal = inputs["input_ids"].gather(-1, first[:, None]).expand_as(targets)
             turned = cross_entropy_sum(outputs.logits[in_prefill[wanted]], refusal[in_prefill])
@@ -146,7 +150,7 @@ class ObjectiveTrainer(Trainer):
         return inside & _answered(inputs)[:, None]
 
     def _clip_grad_norm(self, model: Any) -> torch.Tensor:
-        norm = super()._clip_grad_norm(model)
+        norm: Any = super()._clip_grad_norm(model)
         self.gradient_norm = float(norm)
         return norm
 
@@ -168,10 +172,10 @@ class ObjectiveTrainer(Trainer):
     def step_metrics(self) -> dict[str, float]:
         """The finished optimiser step: each part over all processes, the whole gradient's norm before clipping, each part's where measured."""
         values = torch.tensor([self.parts[name] for name in self.part_names], device=self.args.device)
-        totals = self.accelerator.reduce(values, "sum").tolist()
+        totals: Any = self.accelerator.reduce(values, "sum")
         norms = {f"norm_{name}": float(torch.stack([g.norm() for g in grads]).norm()) for name, grads in self.gradients.items()}
         self.parts, self.gradients = dict.fromkeys(self.part_names, 0.0), {}
-        return {**dict(zip(self.part_names, totals, strict=True)), "gradient_norm": self.gradient_norm, **norms}
+        return {**dict(zip(self.part_names, totals.tolist(), strict=True)), "gradient_norm": self.gradient_norm, **norms}
 
 
 def _penalised(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:

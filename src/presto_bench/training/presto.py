@@ -82,7 +82,8 @@ def presto_sum(masses: Sequence[torch.Tensor], spans: Spans, config: PrestoConfi
     queries = spans.queries(masses[0].shape[-1])[:, None, :]
     # The masses are summed in float32: a bfloat16 accumulator stalls.
     accumulate = torch.promote_types(masses[0].dtype, torch.float32)
-    total = sum((masses[layer].to(accumulate) * queries).sum() for layer in chosen)
+    nothing = torch.zeros((), dtype=accumulate, device=masses[0].device)
+    total = sum(((masses[layer].to(accumulate) * queries).sum() for layer in chosen), start=nothing)
     return config.weight * 2 / (len(masses) if config.normalisation == "reference" else 1) * total
 
 

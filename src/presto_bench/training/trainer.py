@@ -34,7 +34,8 @@ class MetricsLog(TrainerCallback):
     """One JSON line a step: the loss's parts, as they are summed, divided by the step's N."""
 
     def __init__(self, path: Path):
-        self.path, self.trainer = path, None
+        self.path = path
+        self.trainer: Any = None  # set once the trainer is there, which takes this as it begins
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:

@@ -55,6 +55,8 @@ def run(config: AutoRap, variant: str, requests: Sequence[Request], setting: Set
         chat.require_fit(row, chosen.steps, setting.context, request.prompt_id)
     text = _texts(setting.tokenizer)
     searches = [_search(config.mode, row.prefill_ids, chosen.steps, text, setting.end_ids) for row in rows]
+    if setting.helper is None:
+        raise ValueError("AutoRAP needs a helper")
     helper, helper_tokenizer = models.load_helper(setting.helper, str(setting.model.dtype).removeprefix("torch."))
     # The published searches bar nothing.
     rank = Ranker(setting.model, rows, chosen.k, setting.barred if config.mode == "strict" else ())

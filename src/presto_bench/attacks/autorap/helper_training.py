@@ -24,8 +24,9 @@ class LastTokenTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.in_order, self.losses = in_order, list[float]()
 
-    def _get_train_sampler(self, *args: Any) -> Any:
-        return SequentialSampler(self.train_dataset) if self.in_order else super()._get_train_sampler(*args)
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        data: Any = self.train_dataset
+        return SequentialSampler(data) if self.in_order else super()._get_train_sampler(train_dataset)
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None):
         with self.accelerator.autocast():  # the trainer's own stands around the whole model's forward, which is not called
@@ -95,7 +96,8 @@ def train(
             in_order=config.epochs is not None,  # an epoch's lessons are drawn for it
         )
         trainer.train()
-    trained = trainer.model if config.method == "full" else trainer.model.merge_and_unload()
+    taught: Any = trainer.model
+    trained = taught if config.method == "full" else taught.merge_and_unload()
     return Taught(trained.eval(), trainer.losses, watched.losses)
 
 

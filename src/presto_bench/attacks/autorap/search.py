@@ -56,7 +56,7 @@ class _Level:
         return Move(depth, picked, dict(self.labels))
 
 
-Search = Generator[Ranked | Harmful, object, Found]
+Search = Generator[Ranked | Harmful, Any, Found]
 
 
 def paper(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Search:

@@ -6,6 +6,7 @@ Each step: the gradient of the target's loss with respect to a one-hot suffix sa
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class Step:
 class Losses:
     """Losses of suffixes, `side_by_side` of them a forward pass. What stands before the suffix is read once."""
 
-    model: torch.nn.Module
+    model: Any
     problem: Problem
     side_by_side: int
     shares_prefix: bool = True
@@ -115,17 +116,19 @@ class Losses:
             return None
         cache = DynamicCache(config=self.model.config)
         for layer, held in enumerate(self.prefix):
-            cache.update(*(part.expand(count, -1, -1, -1) for part in held), layer)
+            keys, values = (part.expand(count, -1, -1, -1) for part in held)
+            cache.update(keys, values, layer)
         return cache
 
 
 @torch.no_grad()
-def _read(model: torch.nn.Module, ids: Sequence[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _read(model: Any, ids: Sequence[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Keys and values of each layer; none where a sliding window has dropped some of them already."""
     row = torch.tensor([list(ids)], device=model.device)
     cache = DynamicCache(config=model.config)
     model(input_ids=row, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    held = [(layer.keys, layer.values) for layer in cache.layers]
+    layers: list[Any] = cache.layers
+    held = [(layer.keys, layer.values) for layer in layers]
     whole = all(keys.shape[-2] == len(ids) for keys, _ in held)
     return held if whole else []
 

@@ -43,7 +43,7 @@ def read(path: Path, arms: Sequence[str]) -> list[Person]:
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
         raise UserError(path, f"has no column {missing[0]!r}", f"its columns are {', '.join(COLUMNS)}, and arms if wanted")
-    people = [_person(f"{path}, row {i + 2}", row, arms) for i, row in enumerate(frame.to_dict("records"))]
+    people = [_person(f"{path}, row {i + 2}", row, arms) for i, row in enumerate(tables.records(frame))]
     names = Counter(person.name for person in people)
     twice = [name for name, count in names.items() if count > 1]
     if twice or not people:

@@ -42,7 +42,7 @@ class RapScreen(App[str]):
     """Returns `finished` or `quit`."""
 
     TITLE = "presto-bench rap"
-    BINDINGS = [("b", "back", "Take back"), ("u", "undo", "Undo"), ("s", "stop", "Stop"), ("q", "quit_session", "Quit")]
+    BINDINGS = [("b", "take_back", "Take back"), ("u", "undo", "Undo"), ("s", "stop", "Stop"), ("q", "quit_session", "Quit")]
     CSS = "#prompt {padding: 1 2;} #response {padding: 1 2; border: round $accent; min-height: 5;} DataTable {height: 1fr;} .bar {height: 1; padding: 0 1;} .bar Label {width: 15;}"
 
     def __init__(self, task: Task):
@@ -122,7 +122,7 @@ class RapScreen(App[str]):
         self.states.append(sessions.pick(self.state, token, self.job.ends, self.job.start.max_steps))
         self.refresh_all()
 
-    def action_back(self) -> None:
+    def action_take_back(self) -> None:
         if self.job.blind and not self.state.steps:
             self.record(event="skip")
             self.exit("finished")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -99,7 +100,7 @@ def _finished(path: Path, weights: str | None, ends: Sequence[int]) -> bool:
 class Candidates:
     """The k best next tokens and their probabilities, with a cache that follows the person back and forth."""
 
-    def __init__(self, model: torch.nn.Module, ids: Sequence[int], k: int, barred: Sequence[int] = ()):
+    def __init__(self, model: Any, ids: Sequence[int], k: int, barred: Sequence[int] = ()):
         self.model, self.ids, self.k, self.barred = model, list(ids), k, list(barred)
         self.cache = Rollback(model, 1)
 
