@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help $(VENV) demo report reference site release test test-long test-faults test-paper test-slurm lint format readme clean triples answers
+.PHONY: help $(VENV) demo report reference site release test test-long test-oldest audit-locked test-faults test-paper test-slurm lint format readme clean triples answers
 
 # The first target: what `make` alone says.
 help:
@@ -57,11 +57,26 @@ test-long: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or faults) and not slurm and not gpu and not judge and not paper and not browser and not server"
 	$(BIN)/python -m pytest -m paper
 	$(BIN)/python -m pytest -m server
+	$(MAKE) test-oldest
+	$(MAKE) audit-locked
 	$(BIN)/python -m pytest -m slurm
+
+# What `pip install presto-bench` alone brings, on the oldest transformers that it allows; the workflow asks for the locked one.
+OLDEST = $$(sed -n 's/^  "transformers>=\(.*\)",$$/\1/p' pyproject.toml | head -1)
+test-oldest: $(INSTALLED)
+	$(BIN)/pip install --quiet --upgrade --target .oldest transformers==$(OLDEST) 2> /dev/null
+	rm -rf .oldest/numpy* .oldest/torch*
+	PYTHONPATH=.oldest OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/measures tests/training/test_own_trainer.py tests/training/test_attention_mass.py
 
 # The whole matrix of faults; those on Slurm start a real one on this machine and need root.
 test-faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m "faults"
+
+# Known vulnerabilities of the locked packages, by PyPI's own list; it needs the network.
+audit-locked: $(INSTALLED)
+	$(BIN)/python -m venv .audit
+	.audit/bin/pip install --quiet pip-audit
+	.audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
 # The answers that come with the package, made anew by the model: ten minutes and more on a CPU.
 ANSWERS := src/presto_bench/policies/data/answers

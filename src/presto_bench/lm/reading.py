@@ -63,6 +63,8 @@ class _Layer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return -1
 
+    get_max_cache_shape = get_max_length  # its name in older transformers
+
 
 def _grown(held: torch.Tensor, width: int) -> torch.Tensor:
     count, heads, capacity, size = held.shape
