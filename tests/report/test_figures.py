@@ -1,5 +1,9 @@
 """What figures show of their tables. That each is drawn, the workflow's tests see."""
 
+import re
+import types
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -199,6 +203,15 @@ def seen(axis):
     return [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
 
 
+def worked_example():
+    """The figure that CONTRIBUTING shows, as a module."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n# src/presto_bench/report/figures/depth.py\n(.*?)```", text, re.DOTALL)
+    module = types.ModuleType("figures.contributing")
+    exec(compile(code, "CONTRIBUTING.md", "exec"), module.__dict__)
+    return module
+
+
 @pytest.mark.parametrize("arms", [2, 5, 12])
 @pytest.mark.parametrize(
     "drawn",
@@ -218,6 +231,7 @@ def seen(axis):
         lengths,
         categories,
         judges,
+        worked_example(),
     ],
     ids=lambda module: module.__name__.rsplit(".", 1)[-1],
 )
