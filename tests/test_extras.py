@@ -66,5 +66,5 @@ def test_every_extras_package_is_known_to_the_message(root):
     for extra in ("workflow", "page", "judges", "human"):
         for line in found[extra]:
             name = line.partition(">")[0].partition("[")[0].lower()
-            if name != "presto-bench":
+            if name not in ("presto-bench", "transformers"):  # the latter always comes, the workflow wants a later one
                 assert errors.EXTRAS[told.get(name, name)] == extra, name

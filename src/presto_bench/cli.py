@@ -17,8 +17,14 @@ RAP_REQUESTS = 20  # that a person works on where nothing else is said: the numb
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if words is None else words)
+    split = given.index("--") if "--" in given else len(given)
     try:
-        arguments = parser().parse_args(words)
+        arguments = parser().parse_args(given[:split])
+        if split < len(given) and not hasattr(arguments, "words"):
+            raise UserError("--", f"`{arguments.command}` passes no words to Snakemake", "leave them out")
+        if split < len(given):
+            arguments.words = [*arguments.words, *given[split + 1 :]]
         return arguments.run(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -263,8 +269,12 @@ def _audited(asked: Any, arguments: argparse.Namespace) -> int:
     from presto_bench.runs import audit, starting
 
     path = Path(f"audit-{asked.slug}.yaml")
+    audit.require_same(asked, path)
     if not path.exists():  # one that is there may have been edited
-        path.write_text(yaml.safe_dump(audit.experiment(asked), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        experiment = audit.experiment(asked)
+        configs.load(experiment, str(path))  # a config that cannot be used is not left behind
+        text = yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True)
+        path.write_text(f"{audit.heading(asked)}\n{text}", encoding="utf-8")
     config = configs.read(path)
     said = None if arguments.config_only else audit.probe(config)
     if said:
@@ -273,8 +283,8 @@ def _audited(asked: Any, arguments: argparse.Namespace) -> int:
     if arguments.config_only:
         return 0
     done = subprocess.run(starting.command(path, arguments.cores, ["card", *arguments.words]))
-    if not done.returncode:
-        folder = Path("results") / f"audit_{asked.slug}" / "card"
+    folder = Path("results") / f"audit_{asked.slug}" / "card"
+    if not done.returncode and (folder / "card.json").is_file():  # a dry run makes none
         print(audit.screen(json.loads((folder / "card.json").read_text()), folder))
     return done.returncode
 

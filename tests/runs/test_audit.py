@@ -1,5 +1,7 @@
 """The experiment that an audit writes: what it asks of which target, and which targets it refuses."""
 
+import sys
+
 import pytest
 import yaml
 
@@ -202,6 +204,47 @@ def test_the_config_is_written_to_be_kept_and_an_edited_one_is_not_overwritten(f
     path.write_text(path.read_text().replace("max_new_tokens: 48", "max_new_tokens: 47"))
     assert cli.main(words) == 0 and "max_new_tokens: 47" in path.read_text()
     assert "keep it, or edit it" in capsys.readouterr().out
+
+
+def test_the_same_target_with_other_options_is_refused_and_not_answered_by_the_old_config(folders, capsys):
+    words = ["audit", "models/one/seed0", "--name", "mine", "--config-only"]
+    assert cli.main(words) == 0
+    for more, change in (
+        (["--guide", "guide"], "guide None → 'guide'"),
+        (["--limit", "5"], "limit None → 5"),
+        (["--policy", "harm", "--judge", JUDGE["judge"]], "policy 'cooking' → 'harm'"),
+    ):
+        assert cli.main([*words, *more]) == 1
+        said = capsys.readouterr().err
+        assert "audit-mine.yaml" in said and change in said and "--name" in said
+
+
+def test_an_own_config_of_that_name_is_taken_as_it_is(folders):
+    raw = audit.experiment(audit.Audit("models/one/seed0", name="mine"))
+    (folders / "audit-mine.yaml").write_text(yaml.safe_dump(raw))
+    assert cli.main(["audit", "models/one/seed0", "--name", "mine", "--guide", "guide", "--config-only"]) == 0
+
+
+def test_a_config_that_cannot_be_used_is_not_left_behind(folders, capsys):
+    away = "endpoint:https://api.example.org/v1#grader"
+    assert cli.main(["audit", "models/one/seed0", "--policy", "harm", "--judge", away, "--config-only"]) == 1
+    assert "allow_host" in capsys.readouterr().err and not list(folders.glob("audit-*.yaml"))
+
+
+@pytest.mark.parametrize("options", [[], ["--guide", "guide", "--cores", "2"]])
+def test_words_behind_the_dashes_reach_snakemake_wherever_the_options_stand(folders, monkeypatch, options):
+    """A dry run ends without a card, and that is no error."""
+    import subprocess
+
+    started = []
+    monkeypatch.setattr(subprocess, "run", lambda command: started.append(command) or subprocess.CompletedProcess(command, 0))
+    assert cli.main(["audit", "models/one/seed0", *options, "--", "-n", "--profile", "slurm"]) == 0
+    assert " ".join(started[0]).startswith(f"{sys.executable} -m snakemake card -n --profile slurm --snakefile")
+
+
+def test_a_command_that_starts_no_workflow_takes_no_words_for_it(capsys):
+    assert cli.main(["doctor", "somewhere", "--", "-n"]) == 1
+    assert "passes no words to Snakemake" in capsys.readouterr().err
 
 
 def test_two_targets_of_one_name_are_refused(folders, capsys):

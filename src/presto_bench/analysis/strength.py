@@ -72,10 +72,18 @@ def pick(found: pd.DataFrame) -> Pick:
     return Pick(float(admissible.min()), float(admissible.max()), reasons)
 
 
+RULES = "_learning_rate_is_the_rules"
+
+
+def undecided(model: str, arm: str, lr: float) -> Check:
+    """The same check where the model has no finished grid."""
+    return Check(model, f"{arm}{RULES}", None, f"a grid of this model decides on {lr:g}: `snakemake strength`", None)
+
+
 def established(model: str, arm: str, lr: float, found: pd.DataFrame, same_setting: bool) -> Check:
     """Whether the arm's learning rate is the weakest that a finished grid admits. same_setting: whether the grid's is this experiment's."""
     weakest = pick(found).weakest
-    name = f"{arm}_learning_rate_is_the_rules"
+    name = f"{arm}{RULES}"
     if not same_setting:
         return Check(model, name, lr, "a grid of this very setting: `snakemake strength`", False)
     if weakest is None:

@@ -68,7 +68,7 @@ def _acknowledgement(config: Config) -> list[Missing]:
     if config.acknowledge or not any(sources.SOURCES[name].harmful for name in published):
         return []
     what = "this experiment fetches harmful requests and stores what models say to them"
-    remedy = "read docs/howto/paper.md, then write `acknowledge: {purpose: …, storage: …}`: what for, and where results are kept; both are recorded"
+    remedy = "read docs/howto/paper.md, then write `acknowledge: {purpose: …, storage: …}` (an audit: `--acknowledge PURPOSE STORAGE`): what for, and where results are kept; both are recorded"
     return [Missing("acknowledge", what, remedy)]
 
 

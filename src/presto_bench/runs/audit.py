@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,29 @@ class Audit:
         named = self.target.partition("#")[2] or self.target  # of an endpoint the model
         parts = [part for part in re.split(r"[/@:]", named) if part and part not in (".", "hub")]
         return slug("_".join(part[:12] if re.fullmatch(r"[0-9a-f]{40}", part) else part for part in parts[-3:]))
+
+
+ASKED = "# presto-bench audit, asked for: "
+
+
+def heading(audit: Audit) -> str:
+    """The config's first line: the options that it was written for."""
+    return f"{ASKED}{json.dumps(asdict(audit), sort_keys=True)}"
+
+
+def require_same(audit: Audit, path: Path) -> None:
+    """Refuse a config that was written for other options: they would not be followed. One without the line is the user's own."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else ""
+    if not first.startswith(ASKED) or first == heading(audit):
+        return
+    before, now = json.loads(first.removeprefix(ASKED)), json.loads(heading(audit).removeprefix(ASKED))
+    before, now = ({**one, **one.pop("asked")} for one in (before, now))
+    changed = ", ".join(f"{key} {before.get(key)!r} → {now[key]!r}" for key in now if before.get(key) != now[key])
+    raise UserError(
+        path,
+        f"was written by an earlier audit with other options ({changed})",
+        "give this audit its own --name, or delete the file; the same command as before runs it again",
+    )
 
 
 def slug(text: str) -> str:

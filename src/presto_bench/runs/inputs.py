@@ -209,18 +209,18 @@ class Inputs:
         source = self.config.standin.answers.source
         if source == "given":
             return asked | {"shipped": f"{self.lists_folder}/answers/{shipped.given().name}"}
-        if source != "shipped":
+        file = shipped.file_of(self.config.item("models", wildcards.model))
+        if file is None or source != "shipped":  # none: what refuses that before any job (access.py) is read beside a whole DAG
             asked |= {"model": self.untouched(wildcards)}
-        if source == "own":
+        if file is None or source == "own":
             return asked
-        model = self.config.item("models", wildcards.model)
-        file = shipped.file_of(model)  # a model without one is refused before any job (access.py)
-        return asked | {"shipped": f"{self.lists_folder}/answers/{file.name if file else 'none'}"}
+        return asked | {"shipped": f"{self.lists_folder}/answers/{file.name}"}
 
     def decided_strength(self, where):
-        """The finished grid's files that the config names. where: a path in this folder, or else beside the Snakefile."""
+        """The finished grid's files that the config names, of models that have one. where: a path in this folder, or else beside the Snakefile."""
         folder = self.config.strength.decided if self.config.strength else None
-        return [where(f"{folder}/{name}.{ending}") for name in self.models for ending in ("csv", "json")] if folder else []
+        named = [where(f"{folder}/{name}.{ending}") for name in self.models for ending in ("csv", "json")] if folder else []
+        return [path for path in named if Path(str(path)).is_file()]
 
     def of_grid(self, pattern):
         """Files of the strength rule's grid and of base, of a job's model, for every attack or task of the rule that `pattern` names."""

@@ -239,11 +239,14 @@ def _strength(job: Job) -> tuple[pd.DataFrame, list[checks.Check]]:
     files = {path.name: path for path in job.paths("strength")}
     frames, found = [], []
     for model, of in wanted["of"].items():
+        if f"{model}.csv" not in files:
+            found.append(strength.undecided(model, wanted["arm"], wanted["lr"]))
+            continue
         grid = tables.read_csv(files[f"{model}.csv"]).fillna({"fails": ""})
         decided = json.loads(files[f"{model}.json"].read_text())
         found.append(strength.established(model, wanted["arm"], wanted["lr"], grid, decided["of"] == of))
         frames.append(grid.assign(model=model))
-    return pd.concat(frames, ignore_index=True), found
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["model", "arm", "lr"]), found
 
 
 def _null_margins(graded: pd.DataFrame, spec: dict[str, Any]) -> dict[str, stats.Interval]:
