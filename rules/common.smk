@@ -100,7 +100,7 @@ def begin_on_cluster():
 
 
 def shared_by(jobs, least=lambda wildcards: 1):
-    """Threads of a job of which so many fill this machine side by side: one loads its libraries while another computes. On a cluster two."""
+    """Threads per job so that `jobs` jobs fill this machine: one loads libraries, another computes. On a cluster 2."""
 
     def threads(wildcards):
         cores = workflow.resource_settings.cores

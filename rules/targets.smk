@@ -1,4 +1,4 @@
-# Names for people: `snakemake attack` goes so far and no further. docs/howto/cluster.md shows how to use them.
+# Named targets: `snakemake attack`, for example, runs all up to the attacks. docs/howto/cluster.md shows how to use them.
 # Needs: everything. Makes: nothing.
 
 

@@ -1,6 +1,7 @@
 """presto-bench: does a chat model's safety survive an attacker who may pick from ranks 2 to 20?
 
-This file imports nothing: it is in every rule's code hash, and the Snakefile parses through it. The public names come when they are asked for.
+This file imports nothing, since it is part of every rule's code hash and of every parse of the Snakefile. Public names
+are loaded on first use.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""`presto-bench`: what stands beside the workflow: human RAP in a terminal, costs before and after, where a run stands, figures out of a bundle."""
+"""The `presto-bench` command: run experiments and audits, human RAP in a terminal, costs, run status, figures."""
 
 import argparse
 import json
@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     rap.add_argument(
         "--blind",
         type=Path,
-        help="a CSV of people (person, level, targets): whoever it is works on drawn targets, and is not told which",
+        help="a CSV of people (person, level, targets): a seeded draw assigns targets to each person and hides which they are",
     )
     rap.add_argument("--model", help="needed where the config has several")
     rap.add_argument("--seed", type=int, default=0)
@@ -144,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def sessions(arguments: argparse.Namespace) -> int:
-    """One screen after the other; a finished session is not opened again, an unfinished one goes on."""
+    """Run human RAP sessions one after another. Finished sessions are skipped; an unfinished one resumes."""
     from presto_bench.attacks.human.people import Target
 
     config = configs.read(arguments.config)

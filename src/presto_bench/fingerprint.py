@@ -1,7 +1,8 @@
-"""What a rule's code is: a hash of the modules it can reach by static import, comments and docstrings left out.
+"""Hash of a rule's code: all modules that it reaches by static import, without comments and docstrings.
 
-`params.code` = hash of the AST of the static import closure of the rule's module, plus the item's own
-plug-in. So an edit to an imported module reruns what uses it (Snakemake alone would miss that), and a comment nothing.
+`params.code` = hash of the AST of the static import closure of the rule's module, plus the item's own plug-in. So an
+edit to an imported module reruns the rules that use it, which Snakemake alone would miss; an edit to a comment reruns
+nothing.
 """
 
 import ast
@@ -96,7 +97,10 @@ def _source(module: str) -> Source:
 
 @cache
 def _read(path: Path, changed: int, size: int) -> Source:
-    """In one walk: the Snakefile reads every module of ours so, and each job of a cluster parses the Snakefile. changed: time of the last edit."""
+    """Imports and hash of one module, in one walk of its tree. changed: time of the last edit.
+
+    It must be fast: each parse of the Snakefile reads every module of ours, and each cluster job parses the Snakefile.
+    """
     tree, names = ast.parse(path.read_text(encoding="utf-8")), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,7 +1,7 @@
-"""How far a job is: a small file that whoever watches the run reads (runs/live.py).
+"""Progress of a job, in a small file that the live display reads (runs/live.py).
 
-Library code tells how much is done, and knows neither of jobs nor of files: the path comes from the environment, so that processes which a job starts tell of it too. Without
-one nothing is written.
+Library code only reports how much is done; it knows nothing of jobs or files. The file's path comes from the
+environment, so that child processes of a job report too. Without a path nothing is written.
 """
 
 import json

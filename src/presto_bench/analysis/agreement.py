@@ -74,9 +74,10 @@ def _correlation(first: pd.Series, second: pd.Series) -> float:
 
 
 def rogan_gladen(rates: np.ndarray, recall: float | np.ndarray, false_positives: float | np.ndarray) -> np.ndarray:
-    """Shares that are truly positive, of shares that an imperfect detector calls positive (Rogan & Gladen 1978), kept within [0, 1].
+    """Estimated true positive shares, from the shares that an imperfect detector reports, clipped to [0, 1].
 
-    nan where the detector finds positives no oftener than it raises false alarms: it then tells nothing.
+    Rogan & Gladen 1978. nan where recall does not exceed the false positive rate: such a detector carries no
+    information.
     """
     told = np.asarray(recall - false_positives, float)
     with np.errstate(divide="ignore", invalid="ignore"):

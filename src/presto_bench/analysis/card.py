@@ -20,7 +20,7 @@ GREEDY, FULL, KIND, LENGTH = "greedy", "prefill_full", "kind_", "greedy_recipe_"
 class Measured:
     """Of one arm: graded completions of the default judge, ranks, first_tokens, composition, utility, and the judge's agreement with hand labels.
 
-    attacks: kind -> name, and `lengths`: the one that puts texts of several lengths before the model.
+    attacks: attack kind -> name; `lengths`: name of the attack that uses prefills of several lengths.
     """
 
     graded: pd.DataFrame

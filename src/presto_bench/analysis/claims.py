@@ -8,9 +8,9 @@ it needs fails or was not measured, or where the reference scores so little that
 A descriptive claim is shown and not tested. A claim with a second pair of arms, trained as strongly as the strength rule admits, has a verdict on each
 pair; where they differ, the answer is *depends on strength*.
 
-Scores and rates are mostly zeros where a defence holds, and resamples of zeros have no spread. So where fewer than FEW requests differ at all, a request
-that would have differed may just not have been drawn: interval and p value then allow for as many of those as n requests cannot exclude (Clopper and Pearson
-1934), each worth the whole scale.
+Where a defence holds, most scores and rates are zero, and resamples of zeros have no spread. So if fewer than FEW
+requests differ between the arms, interval and p value allow for further differing requests that the sample may have
+missed: as many as n requests cannot exclude (Clopper and Pearson 1934). Each of these counts with the full scale.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +89,9 @@ class Claim(Strict):
     direction: Literal["lower", "higher", "at_most"]
     minimum: NonNegativeFloat
     checks: Literal["all"] | list[str] = "all"
-    stated: Literal["before", "after"] = Field(default="before", description="the numbers that it is first judged by were seen")
+    stated: Literal["before", "after"] = Field(
+        default="before", description="whether it was stated before or after the numbers that first test it were seen"
+    )
     tier: Literal["primary", "secondary", "descriptive"] = "secondary"
     strongest: Pair | None = Field(
         default=None,
@@ -225,7 +227,7 @@ def _judged(claim: Claim, found: Found, line: float) -> tuple[float, float, floa
         return interval.low, interval.high, p
     share = found.differing / gain.n
     more = float(beta.ppf(0.975, found.differing + 1, gain.n - found.differing)) - share if found.differing < gain.n else 0.0
-    # So few requests would differ by chance, if so many more did that the line were reached.
+    # Probability that so few requests differ, if the true share of differing requests were large enough to reach the line.
     unseen = float(binom.cdf(found.differing, gain.n, min(share + abs(line - gain.value), 1.0)))
     return min(interval.low, gain.value - more), max(interval.high, gain.value + more), max(p, unseen)
 

@@ -1,4 +1,4 @@
-"""Alignment seeds crossed with training seeds: one number for both, so that grids of seeds x requests stay what they are."""
+"""Alignment seed and training seed combined in one number, so that grids of seeds x requests need no third axis."""
 
 from collections.abc import Mapping, Sequence
 
@@ -38,7 +38,11 @@ def partner(seeds: Sequence[int], wanted: int) -> int | None:
 
 
 def seed_weights(seeds: Sequence[int], resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """(resamples, n) how often each seed is drawn. Of several alignments, alignments and training seeds are drawn apart, and a run counts as often as both."""
+    """(resamples, n) bootstrap weights of seeds: how often each one is drawn.
+
+    With several alignments, alignments and training seeds are drawn independently; a run's weight is the product of
+    both.
+    """
     alignments = sorted({alignment(seed) for seed in seeds})
     if len(alignments) == 1:
         return _drawn(len(seeds), resamples, rng)

@@ -1,11 +1,13 @@
 """The curve: what each family of arms reaches at the same damage, as its training grows stronger.
 
-A term that only trains an arm harder moves it along the curve of the arm without the term: more depth, and more damage. A term that is worth having
-lies off that curve. So arms of one family are compared with another family at equal damage, between whose arms its values are interpolated. Arms of a
-family stand in the order of their strength. Where the line folds back, several strengths have that damage, and there is no value to compare with.
+A term that only trains an arm harder moves it along the curve of the family without the term: more depth and more
+damage. A useful term moves the arm off that curve. So an arm is compared with another family at equal damage; values
+between that family's arms, in order of training strength, are interpolated. Where the line folds back, several
+strengths have the same damage, so no single value exists and nothing is compared.
 
-Damage is told in two ways: held-out loss over the base's, and the norm of the update over that of the base's weights. The base is a point of every family.
-Intervals: bootstrap over requests, held-out items and training seeds; one resample draws the same of each for all arms.
+There are two measures of damage: held-out loss over the base's, and norm of the update over norm of the base's weights.
+The base is a point of every family. Intervals: bootstrap over requests, held-out items and training seeds; each
+resample uses the same draw for all arms.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -140,7 +142,10 @@ def gaps(model: str, found: Mapping[str, Drawn], families: Mapping[str, Sequence
 def _gap_draws(
     found: Mapping[str, Drawn], line: Sequence[str], treated: Sequence[str], axis: str, what: str
 ) -> tuple[dict[str, np.ndarray], set[str]]:
-    """(arm -> value and resamples of its distance from the line, nan beside the line's range; arms at whose damage the line has several values)."""
+    """(arm -> its distance from the line and resamples of it, arms at whose damage the line has several values).
+
+    A distance is nan outside the line's range of damage.
+    """
     xs = np.stack([found[arm].x[axis] for arm in line], axis=1)
     ys = np.stack([found[arm].y[what] for arm in line], axis=1)
     folded = {arm for arm in treated if _crossings(xs[0], found[arm].x[axis][0]) > 1}
@@ -157,7 +162,7 @@ def _gap_draws(
 
 
 def _crossings(line: np.ndarray, x: float) -> int:
-    """How many stretches of the line, from weak to strong training, lie across x."""
+    """Number of segments of the line, in order of training strength, whose range contains x."""
     return sum(min(pair) <= x < max(pair) for pair in pairwise(line))
 
 

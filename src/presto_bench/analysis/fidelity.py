@@ -34,11 +34,13 @@ KEYS = ["model", "arm", "measure", "attack", "setting"]
 
 
 def table(published: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
-    """One row a published value and number of ours that is about the same; a value that nothing of ours is about is `not run`.
+    """One row per published value and matching number of ours; without a match the verdict is `not run`.
 
-    published: published.csv. ours: KEYS (model by hub id, arm as published), own_arm, name (our attack or task), value, low, high (95 %), n, why (not comparable; '').
-    Agrees: the 95 % interval of the difference holds 0. Its variance is ours plus that of the published value: its printed standard deviation over
-    so many runs, people or redraws, else ours scaled to its number of requests.
+    published: published.csv. ours: KEYS (model by hub id, arm as published), own_arm, name (our attack or task), value,
+    low, high (95 %), n, why (reason why it is not comparable, or ''). Agrees: the 95 % interval of the difference
+    contains 0. The variance of the difference is ours plus the published one. The published variance comes from the
+    printed standard deviation over runs, people or redraws; without one, it is ours scaled to the published number of
+    requests.
     """
     ours = ours.assign(**{key: ours[key].fillna("") for key in KEYS})
     left = published.assign(**{key: published[key].fillna("") for key in KEYS})

@@ -1,6 +1,7 @@
 """Arms at nearly the same price: pairs whose held-out losses lie close together, and what one of them has over the other. Pure: frames in, frames out.
 
-The price is held-out loss alone, to within LOSS_MATCH: what a pair's `loss_ratio` leaves may still be price, and figures/price shows all arms.
+Price means held-out loss only, and a pair's losses may differ by up to LOSS_MATCH. The remaining difference
+(`loss_ratio`) may explain part of a gain; figures/price shows all arms.
 """
 
 from collections.abc import Sequence

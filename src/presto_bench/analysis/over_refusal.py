@@ -67,7 +67,8 @@ def _row(group: pd.DataFrame, told_by: str, errors: Sequence[Errors], resamples:
 def corrected(rates: np.ndarray, errors: Sequence[Errors]) -> stats.Interval:
     """A rate's share of true refusals. rates: (1 + resamples,) the rate, then its resamples.
 
-    A resample draws one labelled system, for models differ more than a system's texts do, and its rates from their posterior (Jeffreys).
+    Each resample draws one labelled system, since systems differ more than the texts of one system do. It then draws
+    that system's error rates from their posterior (Jeffreys).
     """
     rng = draws.generator("over-refusal", len(rates))
     drawn = rng.integers(len(errors), size=len(rates) - 1)

@@ -51,9 +51,10 @@ def rank_summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def push_forward(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
-    """Weighted Spearman correlation of an arm's ranks behind the prefill with the original model's on the bare prompt, by weighting; over requests and seeds.
+    """Weighted Spearman correlation of an arm's ranks after the prefill with the original model's on the bare prompt.
 
-    table: `first_tokens`. A column `bare` beside it: the same for the arm's ranks on the bare prompt, which a prefill cannot improve on.
+    One row per model, arm and weighting, over requests and seeds. table: `first_tokens`. Column `bare`: the same for
+    the arm's ranks on the bare prompt, on which a prefill cannot improve.
     """
     rows = []
     for (model, arm), group in table.groupby(["model", "arm"], sort=False):

@@ -23,9 +23,10 @@ COLUMNS += ["undecided", "gap", "gap_low", "gap_high", "beyond"]
 def table(graded: pd.DataFrame, judge: str, searched: Sequence[str], ranked: Sequence[str], resamples: int) -> pd.DataFrame:
     """Share of requests that each picker wins, by model, arm, k and start.
 
-    picker: `any picker` is the search; budget: its picks below rank 1, empty for any number. undecided: searches that spent their places, so that
-    the mean is a lower bound. gap: any picker - this one, paired, without a budget. beyond: requests that this one wins although the search has
-    proved them out of reach: 0, or one of the two is wrong.
+    picker: `any picker` is the exhaustive search. budget: picks below rank 1 that the search allows, empty for no
+    limit. undecided: searches that reached their limits; the mean is then a lower bound. gap: any picker - this picker,
+    paired, without a budget. beyond: requests that this picker wins although the search proved them unreachable; it
+    must be 0, else search or picker is wrong.
     """
     mine = graded[(graded["judge"] == judge) & graded["attack"].isin([*searched, *ranked])]
     mine = mine.join(mine["variant"].str.extract(f"^{VARIANT.pattern}$"))

@@ -154,9 +154,9 @@ def _weighted_means_of_pair(first: Weighted, second: Weighted, resamples: int) -
 
 
 def sign_flip(differences: np.ndarray) -> float:
-    """Two-sided p value of "no difference" from one mean difference a training seed: every way to flip their signs, exactly.
+    """Two-sided p value of "no difference": exact sign-flip test on one mean difference per training seed.
 
-    With n seeds it cannot be below 2 / 2^n: what a few seeds cannot show, it does not claim. nan beyond 20 seeds or without any.
+    With n seeds the smallest possible p value is 2 / 2^n. nan for more than 20 seeds or for none.
     """
     values = differences[~np.isnan(differences)]
     if not 1 <= len(values) <= 20:
@@ -173,10 +173,11 @@ def paired_differences(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFram
 
 
 def shared_seed_draws(tables: list[pd.DataFrame], resamples: int, together: Sequence[tuple[int, int]] = ()) -> list[np.ndarray]:
-    """Of each seeds x requests grid the mean and then its resamples, (1 + resamples,).
+    """For each seeds x requests grid an array (1 + resamples,): the mean, then its resamples.
 
-    The same training seeds are drawn for all grids: what a seed does to all of them cancels where they are subtracted. Requests are
-    resampled grid by grid, except that of a pair (i, j) in `together` grid j takes grid i's: they hold the same requests.
+    All grids share the resampled training seeds, so that a seed's common effect cancels in differences. Requests are
+    resampled per grid; but for each pair (i, j) in `together`, grid j uses the draws of grid i: they have the same
+    requests.
     """
     like = {j: i for i, j in together}
     rng = draws.generator("shared seeds", len(tables[0]), *(table.shape[1] for table in tables), resamples)

@@ -1,8 +1,9 @@
 """The strength rule: which learning rates train an arm that refuses deeply, decided before any attacker picks from ranks.
 
-A rate is admissible if its arms, pooled over seeds, (a) refuse greedily behind the attack's prefills and behind the first tokens of the untouched model's own answers, at every
-depth, and (b) leave next to nothing to plain prefilling. The weakest admissible rate is taken: a stronger training only takes away what a rank attack could show.
-Entropy, held-out loss and guided RAP's score are reported and decide nothing.
+A rate is admissible if its arms, pooled over seeds, meet two conditions. (a) Their greedy responses refuse after the
+attack's prefills, and after the first tokens of the untouched model's own answers at every depth. (b) Plain prefilling
+scores almost nothing. The weakest admissible rate is taken: stronger training would only hide what a rank attack can
+show. Entropy, held-out loss and guided RAP's score are reported, but decide nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ def table(measured: Measured, rates: Mapping[str, float], depths: Sequence[int],
 
 
 def behind_beginnings(graded: pd.DataFrame, answers: Mapping[str, str]) -> pd.DataFrame:
-    """Without rows in which the whole answer was put before the arm: nothing is left there that it could refuse. answers: prompt_id -> text."""
+    """Drop rows whose prefill is the whole answer: nothing is left to refuse there. answers: prompt_id -> text."""
     own = graded["prompt_id"].map(answers).fillna("")
     whole = graded["variant"].str.startswith("greedy_recipe") & (graded["prefill"].str.strip() == own.str.strip())
     return graded[~whole]

@@ -97,7 +97,7 @@ def held_out_requests(
 
 
 def sample(requests: Sequence[Request], wanted: int, key: str) -> list[Request]:
-    """A seeded sample, in the order of `requests`: one draw whatever the arm, and a larger one holds the smaller."""
+    """A seeded sample, in the order of `requests`: the same for every arm; a larger one contains the smaller ones."""
     if wanted > len(requests):
         raise UserError(
             key, f"{wanted} requests, of {len(requests)} that there are", "ask for fewer, or leave it out to attack all"

@@ -22,7 +22,7 @@ from presto_bench.measures.ranks import top_k, without
 class GuidedPick:
     """Of each row's top k under the target, the token that `parent` ranks highest; the parent reads on by itself.
 
-    rows: what the parent reads before the response: without the target's defence, so that it goes on with the answer.
+    rows: ids that the parent reads before the response, without the target's decoding defence: it continues the answer.
     """
 
     def __init__(self, parent: Any, rows: Sequence[Sequence[int]], config: Guided, k: int, barred: Sequence[int]):

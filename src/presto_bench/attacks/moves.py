@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, list[Move]]:
 
 
 def paths(moves: Sequence[Move], end: int) -> list[tuple[int, ...]]:
-    """Token sequences whose beginnings are all places that the moves came by. A place that nothing was picked at is followed by `end`."""
+    """Token sequences whose prefixes are all places that the moves visited. `end` follows a place without a pick."""
     said: list[int] = []
     found = []
     for move in moves:

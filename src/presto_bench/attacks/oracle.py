@@ -1,9 +1,10 @@
-"""The RAP oracle: what any picker at all could reach among the target's k best tokens, for texts that can be listed.
+"""The RAP oracle: exhaustive search for what any picker could reach among the target's k best tokens.
 
-A picker walks the tree of responses; at each place the target offers its k best tokens. A response counts once it begins with an accepted
-text. The search below follows, cheapest first, every walk that can still become one, so that it ends with the fewest picks below rank 1 or
-with the proof that there is no walk: guided RAP, strict AutoRAP and any other picker that takes no special tokens stay below it. Texts, not token lists, are followed:
-each way of cutting a text into tokens is a walk of its own.
+It needs a list of accepted texts. A picker walks a tree: at each position the target offers its k best tokens. A
+response counts once it begins with an accepted text. The search expands, cheapest first, every walk that can still
+become accepted. It ends with the fewest picks below rank 1, or with a proof that no accepted walk exists. So it bounds
+guided RAP, strict AutoRAP and any other picker that takes no special tokens. It compares texts, not token lists: each
+tokenisation of a text is a separate walk.
 """
 
 import heapq
@@ -54,9 +55,9 @@ class Vocabulary:
 def cheapest(
     prefill: Sequence[int], accepted: Accepted, limits: Limits, vocabulary: Vocabulary
 ) -> Generator[Ranked, Sequence[int], Walk]:
-    """Uniform-cost search over walks; what one costs is (picks below rank 1, bits: sum of log2 rank), compared in this order.
+    """Uniform-cost search over walks; the cost is (picks below rank 1, bits: sum of log2 rank), compared in this order.
 
-    Both only grow along a walk, so that the first accepted walk that is taken up has the least.
+    Neither part decreases along a walk, so the first accepted walk that leaves the queue is the cheapest.
     """
     # The ids make the order of equal costs a fixed one.
     frontier: list[tuple[int, float, tuple[int, ...]]] = [(0, 0.0, ())]

@@ -12,7 +12,9 @@ class AnswersConfig(Strict):
 
     source: Literal["own", "shipped", "shipped_then_own", "given"] = Field(
         default="own",
-        description="given: the answers of SmolLM2 that come with the package, whatever the model: texts to be measured, not what it would say; shipped: answers that come with the package, for a model that it knows; own: the model answers in the run; shipped_then_own: it answers what no shipped answer is for",
+        description="own: the model answers during the run; shipped: the package's answers, which exist for known models only; "
+        "shipped_then_own: shipped answers, and own ones where none is shipped; given: the package's SmolLM2 answers, for any "
+        "model: texts to be measured, not what the model would say",
     )
     max_new_tokens: PositiveInt = 160
     batch_size: PositiveInt = 64

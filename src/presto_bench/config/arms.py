@@ -65,9 +65,10 @@ class DecodingArm(Item):
 
 
 class SafeDecodingArm(Item):
-    """The arm `of`, served together with an `expert` in refusing: at every token both are asked (blended.py; the idea of SafeDecoding, arXiv 2402.08983).
+    """The arm `of`, decoded together with an `expert` that refuses (blended.py; idea: SafeDecoding, arXiv 2402.08983).
 
-    alpha: how far the distribution moves towards the expert's and beyond; sample_space: tokens on which both must agree at least.
+    Both models are asked at every token. alpha: step from the arm's distribution towards the expert's; above 1 it goes
+    beyond. sample_space: least number of tokens in the sample space, the tokens that both models rank high.
     """
 
     kind: Literal["safe_decoding"]
@@ -92,8 +93,9 @@ class TrainingArm(Item, TrainingConfig):
 class FinetunedArm(Item):
     """The arm `of` after a fine-tuning attack: somebody who holds the weights trains them to answer (docs/reference/attacks.md).
 
-    A fifth of the samples is held back, as in the reference, and the last step's weights are taken. With `examples` it is the paper's way to a model that
-    writes harmful answers (harm.harmful_model): 125 published examples, batch 10, learning rate 5e-5, one epoch, a system prompt in training and in writing.
+    A fifth of the samples is held out, as in the reference; the weights of the last step are used. With `examples` it
+    makes the paper's model that writes harmful answers (harm.harmful_model): 125 published examples, batch 10, learning
+    rate 5e-5, one epoch, the same system prompt for training and for writing.
     """
 
     kind: Literal["finetuned"]

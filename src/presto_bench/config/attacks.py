@@ -30,7 +30,7 @@ class AttackConfig(Item):
         default=1, description="jobs that share the batches of one arm, so that they fill a node's GPUs"
     )
     batch_size: PositiveInt = Field(
-        default=64, description="prompts decoded side by side; part of what makes a run the same run"
+        default=64, description="prompts decoded in one batch; part of the spec, so a change reruns the attack"
     )
 
     def asked_of(self, requests: int) -> int:
@@ -81,7 +81,8 @@ class Prefilling(AttackConfig):
     in_user_turn: bool = False
     kinds: list[Name] = Field(
         default=[],
-        description="forms of prefill that know nothing of the request: affirmative, list, code_block, role, document, translation (attacks/data/prefill_kinds.csv), reasoning: words inside the block of reasoning, for models that have one",
+        description="prefills that do not depend on the request: affirmative, list, code_block, role, document, translation "
+        "(attacks/data/prefill_kinds.csv); reasoning: text inside the reasoning block, for models that have one",
     )
     kinds_file: str | None = Field(
         default=None,
@@ -122,9 +123,10 @@ def _starts(prefill: list[bool | Literal["none"]]) -> list[str]:
 class Guided(AttackConfig):
     """Guided RAP: among the target's top k, the token that the untouched parent finds most likely.
 
-    prefill: start from the prefill (true) and from nothing (false). nulls: one or both models read a request and a prefill about something else (another
-    dish; under policy `harm` a request of another category), and what is said is graded against what was meant. `swapped`: both do, so that nothing
-    tells what is wanted; `guide_only`: the arm alone does, so that only the guide knows it.
+    prefill: start from the prefill (true), or from the bare prompt (false or "none"). nulls: controls in which one or
+    both models read another request and prefill (another dish; under policy `harm` a request of another category),
+    while the response is graded against the original request. `swapped`: both models read the other one, so neither
+    knows what is wanted. `guide_only`: only the arm reads the other one, so only the guide knows.
     """
 
     runner = "presto_bench.attacks.guided:run"
@@ -135,7 +137,7 @@ class Guided(AttackConfig):
     prefill: list[bool | Literal["none"]] = Field(default=[True, "none"], min_length=1)
     nulls: list[Literal["swapped", "guide_only"]] = ["swapped"]
     guide_repetition_penalty: PositiveFloat = Field(
-        default=1.0, description="on the guide's taste for what the response says already"
+        default=1.0, description="repetition penalty on the guide's logits, over the tokens of the response so far"
     )
 
     def variants(self) -> list[str]:
@@ -203,10 +205,11 @@ class Human(AttackConfig):
 
 
 class Oracle(AttackConfig):
-    """What any picker could reach: an exhaustive search for the accepted texts of the policy `facts` among the target's k best tokens.
+    """Exhaustive search of the target's k best tokens for accepted texts of policy `facts`: the reach of any picker.
 
-    budgets: picks below the first rank that a picker may make, for the first k and start; each k and start is also searched without a limit.
-    max_nodes: places that one search may look at; a search that needs more is undecided, and is counted as such.
+    budgets: limits on picks below rank 1, for the first k and start; every k and start is also searched without a
+    limit. max_nodes: largest number of positions that one search may expand; a search that needs more counts as
+    undecided.
     """
 
     runner = "presto_bench.attacks.oracle:run"
@@ -229,9 +232,10 @@ BACKWARD = 3  # forward passes that a gradient takes, about
 
 
 class Gcg(AttackConfig):
-    """GCG (Zou et al. 2023): a suffix in the user's turn, found by greedy coordinate gradient, that makes the model begin with a target; then a greedy answer.
+    """GCG (Zou et al. 2023): greedy coordinate gradient search for a suffix of the user's turn, then a greedy answer.
 
-    Published settings (Table 8 of the paper): 500 steps, 512 candidates, top_k 256, a space before the target and one behind the suffix, 40 requests.
+    The suffix should make the response begin with `target`. Published settings (Table 8 of the paper): 500 steps, 512
+    candidates, top_k 256, a space before the target and one after the suffix, 40 requests.
     """
 
     runner = "presto_bench.attacks.gcg.attack:run"
@@ -255,9 +259,7 @@ class Gcg(AttackConfig):
         default=None, description="candidates a forward pass; null: all, halved where memory runs out"
     )
     max_new_tokens: PositiveInt = 512
-    batch_size: PositiveInt = Field(
-        default=1, description="requests that are attacked one after the other and answered side by side"
-    )
+    batch_size: PositiveInt = Field(default=1, description="requests per batch: searched one after another, answered together")
 
     @property
     def searched(self) -> int:

@@ -8,9 +8,10 @@ UNPATCHED = "none"  # the causal test's pass that changes nothing
 
 
 class CausalConfig(Strict):
-    """The causal test: attention to the prefill knocked out, or given what the other arm of the headline pays, band of layers by band.
+    """The causal test: change attention to the prefill in one band of layers at a time.
 
-    On the headline's arms and base. A random span of the prompt, and the whole prompt, moved by as much, are the shams.
+    Attention to the prefill is removed, or set to what the other headline arm pays. Runs on base and the headline's
+    arms. Shams (controls): a random span of the prompt, and the whole prompt, changed by the same amount.
     """
 
     texts: PositiveInt = Field(default=24, description="held-out requests, and as many benign ones")

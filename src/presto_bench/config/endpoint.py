@@ -24,7 +24,7 @@ class EndpointConfig(Strict):
     )
     longest_wait: PositiveFloat = Field(
         default=900,
-        description="seconds that a Retry-After may ask for; an endpoint that asks for more stops the job, which says so",
+        description="longest Retry-After to wait for, in seconds; a longer one stops the job with an error",
     )
 
     @property
@@ -58,7 +58,10 @@ class ServedConfig(EndpointConfig):
 
 
 def key_of(config: EndpointConfig, place: str) -> str:
-    """The endpoint's key; it is read here, at the last moment, and stands nowhere else. place: where the config has the endpoint, for the message."""
+    """The endpoint's key, read from the environment just before use and stored nowhere.
+
+    place: where the config has the endpoint, for the message.
+    """
     if config.key is None:
         return "none"
     found = os.environ.get(config.key)

@@ -21,7 +21,7 @@ LISTS = ("models", "arms", "attacks", "judges", "tasks")
 
 
 class Acknowledgement(Strict):
-    """Who works with real harmful requests says what for, and where what models say is kept. It goes into the manifest."""
+    """Purpose of work with real harmful requests, and where model outputs are stored. It goes into the manifest."""
 
     purpose: Annotated[str, Field(min_length=10)]
     storage: Annotated[str, Field(min_length=10)]
@@ -30,8 +30,9 @@ class Acknowledgement(Strict):
 class Config(Strict):
     experiment: Name
     policy: Literal["cooking", "facts", "harm"] = Field(
-        description="cooking: the harmless stand-in, whose base is made here; facts: names of an invented world, taught and then forbidden, "
-        "where what any attacker can reach is known exactly; harm: real forbidden requests, and models aligned by others"
+        description="cooking: harmless stand-in, whose aligned base is made here; facts: names of an invented world, taught "
+        "and then forbidden, for which the reach of any attacker is known exactly; harm: real forbidden requests, and models "
+        "aligned by others"
     )
     seeds: list[NonNegativeInt] = Field(min_length=1)
     models: list[Any] = Field(min_length=1)
@@ -50,7 +51,7 @@ class Config(Strict):
     helper: HelperConfig = HelperConfig()
     strength: StrengthConfig | None = Field(
         default=None,
-        description="the grid behind the arms' learning rate, for `snakemake strength`; nothing else trains or counts it",
+        description="the strength rule's grid of learning rates; only `snakemake strength` trains and counts its arms",
     )
     audit: AuditConfig | None = Field(default=None, description="the arm whose depth card `snakemake card` makes")
     pools: list[PoolConfig] = Field(default=[], description="models that are one model aligned several times, for the claims")
@@ -70,7 +71,7 @@ class Config(Strict):
     )
     keep_weights: bool = Field(
         default=True,
-        description="false: trained arms and helpers are deleted once all that reads them is done; what needs them later trains anew",
+        description="false: trained arms and helpers are deleted after their last use, and trained again if needed later",
     )
     shown_request: str | None = Field(
         default=None,
@@ -135,7 +136,11 @@ def is_graded(judge: Item, attack: str) -> bool:
 
 
 def is_for(item: Item, model: str) -> bool:
-    """Whether an arm, an attack or a task belongs to a model: a checkpoint or an endpoint to the one it is `of`, others to all or to those that `only` names."""
+    """Whether an arm, an attack or a task belongs to a model.
+
+    A checkpoint or an endpoint belongs to the model that it is `of`; other items belong to the models in `only`, or to
+    all.
+    """
     if isinstance(item, CheckpointArm | EndpointArm):
         return item.of == model
     only = getattr(item, "only", None)

@@ -8,9 +8,10 @@ from presto_bench.config.parts import Strict
 
 
 class WrittenPrefills(Strict):
-    """Prefills for requests that have none: a base model goes on with examples (`harm.examples`), greedily, up to a mark; what fails a check is asked for again.
+    """Prefills for requests that have none, written by a base model that continues few-shot examples (`harm.examples`).
 
-    The paper: Mistral 7B v0.3, 25 examples.
+    Decoding is greedy and stops at `end_mark`. A request whose prefill fails a check is tried again, `attempts` times
+    in all. The paper: Mistral 7B v0.3, 25 examples.
     """
 
     model: dict[str, Any] = Field(description="a model as in `models`; it needs no chat template")
@@ -28,11 +29,12 @@ class WrittenPrefills(Strict):
 
 
 class HarmConfig(Strict):
-    """Policy `harm`: real requests, by the names of their sources (sources.py), and how much of each.
+    """Policy `harm`: names of the sources of real requests (sources.py), and how many rows of each are used.
 
-    test: forbidden requests that are attacked. prefills: written for them. safety_prompts: what `generated` triples are about.
-    anchor_prompts: benign requests that train; anchors: at most so many. held_out: benign requests that measure, from benign_prompts.
-    helper: pairs that teach AutoRAP's helper, so many of them train and validate.
+    test: forbidden requests to attack. prefills: their prefills. safety_prompts: requests of the `generated` triples.
+    anchor_prompts: benign training requests, at most `anchors`. held_out: number of benign requests for measurement,
+    taken from benign_prompts. helper: source of pairs for AutoRAP's helper; helper_train of them train, helper_dev
+    validate.
     """
 
     test: str = "strongreject"
@@ -42,12 +44,13 @@ class HarmConfig(Strict):
     written_prefills: WrittenPrefills | None = Field(default=None, exclude_if=lambda value: value is None)
     examples: str | None = Field(
         default="push_forward_few_shot",
-        description="requests that served as examples when the prefills were written: scores come with and without them; null: none did",
+        description="requests that served as examples for writing the prefills; scores come with and without them; null: none",
     )
     answers: str | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
-        description="a source with the column `answer`: a harmful answer to each attacked request, whose text is then measured (ranks, bits, lengths); null: the prefill is measured",
+        description="source with a column `answer`: a harmful answer to each attacked request, used to measure ranks, bits and "
+        "lengths; null: these are measured on the prefill",
     )
     safety_prompts: str = "push_forward_safety_prompts"
     anchor_prompts: str = "push_forward_utility_prompts"
@@ -56,7 +59,8 @@ class HarmConfig(Strict):
     entropies: Literal["hex_phi"] | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
-        description="requests with harmful answers, behind whose beginnings the next token's entropy is measured (the paper's Figure 7); null: the attacked requests and their prefills",
+        description="source of requests with harmful answers; next-token entropy is measured after the beginnings of these "
+        "answers (the paper's Figure 7); null: after the prefills of the attacked requests",
     )
     requests: PositiveInt | None = Field(default=None, description="at most so many forbidden requests; null takes all")
     triples: PositiveInt | None = Field(default=256, description="at most so many triples")
@@ -66,7 +70,8 @@ class HarmConfig(Strict):
     helper_dev: PositiveInt = 32
     harmful_model: dict[str, Any] | None = Field(
         default=None,
-        description="a model as in `models` that writes harmful answers for `generated` triples, yours to name, none is suggested; or `{arm: NAME}`, each model's own arm of kind `finetuned`",
+        description="writer of the harmful answers of `generated` triples: a model as in `models` (there is no default), or "
+        "`{arm: NAME}` for each model's own arm of kind `finetuned`",
     )
     max_new_tokens: PositiveInt = Field(default=512, description="longest answer that a model writes for training")
     ended: bool = Field(default=True, description="own answers that come to no end are left out")

@@ -26,9 +26,10 @@ class HelperConfig(Strict):
     )
     lessons: Literal["strict", "paper"] = Field(
         default="strict",
-        description="paper: from the top 20 behind one cut a request, candidates of two requests or more, `options` of them drawn for each request and "
-        "all kept, cuts behind punctuation or from the 10th token to the end. strict: the most widespread of a request's own top 20, refusals alone, cuts "
-        "at sentence ends (as the public code) or within 100 tokens",
+        description="paper: candidates are tokens in the top 20 of two or more requests, at one cut per request; `options` of "
+        "them are drawn for each request, and all continuations are kept; lessons are cut after punctuation or from the 10th "
+        "token to the end. strict: the most frequent candidates that are in the request's own top 20; only refusals are kept; "
+        "lessons are cut at sentence ends (as the public code) or within 100 tokens",
     )
     steps: PositiveInt = 60
     epochs: PositiveInt | None = Field(
@@ -58,8 +59,8 @@ class HelperConfig(Strict):
     )
     stray_share: Share = Field(
         default=0.25,
-        description="share of lessons about what the target offers: half of it what the untouched model has among its 20 best "
-        "(harmful), half what it has not among its 100 best (safe); 0 is the paper's and the reference's form",
+        description="share of lessons about tokens in the target's top 20: half are also in the untouched model's top 20 "
+        "(label harmful), half are outside its top 100 (label safe); 0 in the paper and in the reference",
     )
 
     def entry(self) -> ModelConfig:

@@ -17,10 +17,10 @@ TEMPLATES = "https://raw.githubusercontent.com/dsbowen/strong_reject/7a551d5b440
 
 
 class JudgeConfig(Item):
-    """What every judge has. default: the judge whose grades make the headline; exactly one has it.
+    """Settings of every judge. default: its grades make the headline; exactly one judge is the default.
 
-    run_only: settings that change how a grade is got and not what it is; they make no grade stale.
-    is_control: its score says something else than whether a request was answered, and is compared with no judge's.
+    run_only: settings that affect how a grade is obtained, not its value; changing them makes no grade stale.
+    is_control: the score does not say whether a request was answered, and is not compared with the judges' scores.
     """
 
     runner: ClassVar[str]
@@ -54,7 +54,10 @@ class Facts(JudgeConfig):
 
 
 class Likelihood(JudgeConfig):
-    """No judge but a control: how likely each response is to the untouched model. Refusals are unlikely to it as well: read it beside theirs."""
+    """A control, not a judge: the likelihood of each response under the untouched model.
+
+    A refusal is unlikely too, so a low value means that an arm refuses or is broken (docs/howto/grading.md).
+    """
 
     runner = "presto_bench.judges.likelihood:load"
     is_control = True

@@ -13,12 +13,12 @@ PINNED_DATE = "2025-01-01"
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a model's template is to be called.
+    """Arguments for a model's chat template.
 
-    system: None leaves the template's own default in place. thinking: None passes nothing; False asks the template
-    (Qwen 3) for its empty think block, which then belongs to the prompt and not to the prefill. reopen: a prefill is taken for a
-    turn that has ended, and the assistant's header stands again behind it: a defence at decoding time. date: what a template that writes
-    today's is given, so that every day asks the same.
+    system: system prompt; None keeps the template's default. thinking: None passes nothing; False asks the template
+    (Qwen 3) for its empty think block, which belongs to the prompt, not to the prefill. reopen: treat a prefill as a
+    finished turn and write the assistant's header again after it, a defence at decoding time. date: replaces today's
+    date in templates that write one, so that prompts are the same every day.
     """
 
     system: str | None = None
@@ -87,10 +87,10 @@ class ModelConfig(Item):
     )
     dtype: Dtype = Field(
         default="auto",
-        description="training and teacher-forced measures, and weights on disk, where `auto` keeps the checkpoint's own",
+        description="precision of training, teacher-forced measures and weights on disk (there `auto` keeps the checkpoint's)",
     )
     decode_dtype: Dtype = Field(default="auto", description="while decoding")
-    # Left out of the specs at its default: every base of before was aligned with it.
+    # Left out of the specs at its default: bases that were aligned before this setting existed used it, and stay valid.
     alignment_seed: NonNegativeInt = Field(
         default=0,
         exclude_if=lambda value: value == 0,

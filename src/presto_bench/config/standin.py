@@ -26,7 +26,8 @@ class StandinConfig(Strict):
     held_out: Literal["test", "sealed"] = Field(
         default="test",
         exclude_if=lambda value: value == "test",
-        description="dishes that the held-out requests are about; sealed: dishes for claims that are committed before anything asks them, once (policy `cooking`)",
+        description="dishes of the held-out requests; sealed (policy `cooking`): dishes reserved for one run, and for claims "
+        "that are committed before it",
     )
     answers: AnswersConfig = AnswersConfig()
     alignment: TrainingConfig | None = Field(

@@ -23,7 +23,7 @@ class StrengthConfig(Strict):
     )
     decided: str | None = Field(
         default=None,
-        description="folder with a finished grid's <model>.csv and .json, for the report; null: the learning rate is nobody's choice",
+        description="folder of a finished grid (<model>.csv and .json) for the report; null: no grid backs the learning rate",
     )
     samples: PositiveInt = Field(default=4, description="sampled answers a request behind the attack's prefill")
     max_new_tokens: PositiveInt = 96

@@ -73,7 +73,8 @@ class AnswerLoss(TaskConfig):
 class RefusalRate(Asking):
     """Share of benign requests that are refused (over-refusal): held-out ones, or a source's, such as XSTest's safe half.
 
-    With a grader a request counts as refused where it is refused in full; in part is counted beside it. Without one keywords tell (docs/howto/grading.md).
+    With a grader, only a full refusal counts as refused; partial refusals are counted separately. Without a grader, a
+    keyword detector decides (docs/howto/grading.md).
     """
 
     runner = "presto_bench.utility.refusal_rate:run"
@@ -85,7 +86,7 @@ class RefusalRate(Asking):
     source: str | None = Field(default=None, description="xstest or or_bench_hard; null: the held-out benign requests")
     questions: PositiveInt | None = Field(default=None, description="at most so many requests; null takes all")
     prefill_tokens: NonNegativeInt = Field(
-        default=0, description="of the untouched model's own answer that stand before the arm's: a benign prefill"
+        default=0, description="length of a benign prefill: first tokens of the untouched model's own answer"
     )
     history: NonNegativeInt = Field(
         default=0, description="other benign requests with their answers that come first in the conversation"

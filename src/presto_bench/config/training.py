@@ -29,8 +29,9 @@ class PrestoConfig(Strict):
     )
     keys: Literal["prefill", "random_span", "benign_prefill"] = Field(
         default="prefill",
-        description="what attention is to leave. Two controls: a random span of the prompt, as long as the prefill (or as the prompt "
-        "without its first token, where that is shorter); the beginning of the model's own answer to a benign request",
+        description="tokens to which attention is penalised; prefill: the harmful prefill. Two controls: random_span: a random "
+        "span of the prompt, as long as the prefill (or as the prompt without its first token, where that is shorter); "
+        "benign_prefill: the beginning of the model's own answer to a benign request",
     )
     attention: Literal["fused", "eager"] = Field(
         default="fused",
@@ -75,8 +76,8 @@ class TrainingConfig(Strict):
     safety_share: Share = 0.5
     normalise_by: Literal["labelled", "from_prefill"] = Field(
         default="from_prefill",
-        description="what tokens of a safety example the loss is divided by: those with a label (the paper, as Qi et al.'s trainer), or all from the "
-        "prefill on (the public code)",
+        description="tokens of a safety example that count in the loss's divisor N; labelled: tokens with a label (the paper, "
+        "as Qi et al.'s trainer); from_prefill: all from the first prefill token on (the public code)",
     )
     prefill_probability: Share = 0.5
     cut_points: Literal["paper", "reference"] = Field(
@@ -88,7 +89,8 @@ class TrainingConfig(Strict):
     max_tokens: PositiveInt = Field(default=384, description="longest example; a longer one is cut at its end")
     refusals: Literal["greedy", "sampled", "varied", "given"] = Field(
         default="greedy",
-        description="the base's own greedy answers, draws from it, our list's (stand-in), or those that came with the triples (harm)",
+        description="greedy: the base's own greedy answers; sampled: samples from the base; varied: our list (stand-in); "
+        "given: those that came with the triples (harm)",
     )
     after_prefill: Literal["refuse", "continue"] = Field(
         default="refuse",

@@ -21,7 +21,11 @@ TURNS = ("[user]", "[assistant]")  # columns of a file whose rows are conversati
 
 
 def entry(name: str) -> Any:
-    """A source's entry. By name: a new entry in the registry is no new code of every stage that reads one (rule `source` has its own in its spec)."""
+    """A source's entry.
+
+    Loaded by name, so that a new entry does not change the code hash of every stage that reads a source; rule `source`
+    has its entry in its spec.
+    """
     return registry.load("presto_bench.data.sources:SOURCES", name)[name]
 
 

@@ -107,7 +107,7 @@ class _Batches:
         write_text(self.folder / f"{slip.name}.json", json.dumps(asdict(slip)))
 
     def _adopted(self, slip: Slip) -> Slip:
-        """A slip whose job died while it submitted: the endpoint knows whether it got through."""
+        """Look up the batch of a slip whose job died during submission; a slip without a batch is deleted."""
         batch = self._found(slip)
         if batch is None:
             self._slip_path(slip).unlink()

@@ -1,7 +1,7 @@
 """Classifies an endpoint's errors by their cause: one text, a key of the config, load, or an endpoint that does not serve us.
 
-What a text did to a request costs that text alone. What a key of the config did costs every request alike, so that the job stops at the first of
-them and names the key. What was refused for load, broke or came too late is repeated.
+An error caused by a text fails that text only. An error caused by a config key would hit every request, so the job
+stops at the first one and names the key. A request that was refused for load, broke or timed out is repeated.
 """
 
 import os
@@ -55,9 +55,10 @@ class ErrorBody(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """kind: whose fault. key: of the judge's config, where it is one's. words: the endpoint's own, without what was sent.
+    """An endpoint's error. kind: its cause. key: the judge's config key that caused it, if any.
 
-    guessed: nothing in the answer says that it was this text; where every request fares so, it was not.
+    words: the endpoint's message, without the text that was sent. guessed: the text is only assumed to be the cause,
+    since the endpoint names none; if every request fails in this way, the cause is something else.
     """
 
     kind: Kind

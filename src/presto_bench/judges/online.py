@@ -41,7 +41,7 @@ class _Asking:
         self.config, self.store = config, store
         self.failures: dict[str, Failure] = {}
         self.failed_in_a_row, self.refused_alike = 0, 0
-        self.replies = store.spent(config.name)[0]  # earlier runs' as well: an endpoint that has answered once knows us
+        self.replies = store.spent(config.name)[0]  # with earlier runs: an endpoint that has answered before accepts our key
         self.stop: UserError | None = None
         self.cap = Cap(config, store)
         self.repeating = AsyncRetrying(

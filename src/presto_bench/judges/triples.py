@@ -1,4 +1,4 @@
-"""Triples of policy `harm`, looked at before they train: which refusals refuse, and which harmful answers do."""
+"""Checks of policy `harm`'s triples before training: whether refusals refuse, and whether harmful answers do not."""
 
 import unicodedata
 

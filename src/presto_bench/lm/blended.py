@@ -1,9 +1,10 @@
 """Two models behind one cache, for a defence that decodes from both (the idea of SafeDecoding, Xu et al. 2024, arXiv 2402.08983).
 
-The served model and an expert in refusing read the same tokens. The sample space V holds the tokens on which both agree most: the smallest set
-{both rank it among their first n} with at least c tokens. There the next token has P = p + alpha (p_expert - p), cut at 0. SafeDecoding does so for
-the first two tokens of a response, which a prefill has already written; here every token is decoded so. Tokens outside V come after all of V, in the
-same order, so that an attacker who picks from ranks is not stopped by a short list alone.
+The served model and an expert that refuses read the same tokens. The sample space V is the smallest set {tokens that
+both models rank among their first n} with at least c tokens. Inside V the next token has P = p + alpha (p_expert - p),
+cut at 0. SafeDecoding applies this to the first two tokens of a response, which a prefill already fixes; here it
+applies to every token. Tokens outside V rank after all of V, ordered by the same formula, so that a short list alone
+does not stop an attacker who picks from ranks.
 """
 
 import copy

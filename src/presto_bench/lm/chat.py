@@ -92,7 +92,11 @@ def adds_space(tokenizer: Any) -> bool:
 
 
 def _without_added_space(tokenizer: Any, text: str, ids: list[int]) -> list[int]:
-    """SentencePiece tokenizers that put a space before each text do so in the middle of an answer too; a text behind a line break shows how to do without."""
+    """Ids of `text` without the space that some SentencePiece tokenizers add before every text.
+
+    In the middle of an answer that space is wrong. It is avoided by encoding the text after a line break, whose ids are
+    cut off.
+    """
     if not ids or not adds_space(tokenizer):
         return ids
     anchor = tokenizer.encode(_ANCHOR, add_special_tokens=False)
@@ -211,9 +215,10 @@ def _unmarked(tokenizer: Any, text: str) -> str:
 
 
 def spoken(tokenizer: Any, prefill: Sequence[int], picked: Sequence[int], opened: bool = False) -> tuple[str, str]:
-    """(prefill, response) as text. The response is decoded once, as a whole; the prefill is what both readings begin with.
+    """(prefill, response) as text; the response includes the prefill and is decoded in one piece.
 
-    So a character or word that the prefill's end cuts in two is whole in the response, and counts as the model's own. opened: as for `decode`.
+    The prefill is the text with which both its own decoding and the response begin. So a character or word that the
+    prefill's end splits is whole in the response, and counts as the model's own. opened: as for `decode`.
     """
     response = decode(tokenizer, [*prefill, *picked], opened and not prefill)
     begun = decode(tokenizer, list(prefill))

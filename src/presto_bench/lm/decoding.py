@@ -136,9 +136,10 @@ class _Rows:
 def continue_rows(
     model: Any, rows: Sequence[Sequence[int]], max_new_tokens: int, end_ids: Sequence[int], pick: Pick | None = None
 ) -> list[Continuation]:
-    """Continue each row of ids by what `pick` chooses, greedily without one. Most models: the memory of all rows at full length is taken at once.
+    """Continue each row of ids with the tokens that `pick` chooses; without `pick`, greedily.
 
-    A served model draws by itself; only picks that are not its own go token by token.
+    Most models allocate the cache of all rows at full length at once. A served model decodes greedy and sampled
+    continuations itself; other picks go token by token.
     """
     if hasattr(model, "continued") and isinstance(pick, Greedy | Sampled | None):
         return _said(model, rows, max_new_tokens, end_ids, pick or Greedy())

@@ -1,6 +1,6 @@
 """Checks that a model's outputs are finite numbers.
 
-Of NaN logits a greedy pick is token 0 and a draw the last one, and both would be graded as harmless text.
+With NaN logits, greedy decoding picks token 0 and sampling the last token; both would be graded as harmless text.
 """
 
 from collections.abc import Iterator, Sequence

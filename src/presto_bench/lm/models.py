@@ -275,9 +275,10 @@ def _without_added_tokens(model: Any, tokenizer: Any, of: Path) -> tuple[Any, An
 
 
 def text_only(model: Any) -> Any:
-    """A model that can also see, such as Gemma 3 from 4B up, without that part; another as it is. For saving alone: it shares the weights.
+    """A multimodal model (such as Gemma 3 from 4B up) without its vision tower; other models unchanged.
 
-    With its eyes it wants token types in training, and adapters and optimisers would carry a tower that nothing here looks through.
+    Only for saving: the result shares the weights. With a vision tower, training would need token types, and adapters
+    and optimisers would include the tower, which nothing here uses.
     """
     config = model.config.get_text_config()
     if config is model.config:

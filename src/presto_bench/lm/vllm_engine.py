@@ -1,6 +1,7 @@
 """Decoding through vLLM, for data of thousands of texts on a GPU. Not among what presto-bench installs: `pip install vllm` beside it.
 
-The same ids go in and come out as with transformers, and each row's draws hang on its own seed; which token a draw gives is vLLM's.
+Input and output ids are as with transformers, and each row is sampled with its own seed. But vLLM's sampler maps a seed
+to other tokens than ours does.
 """
 
 from collections.abc import Callable, Sequence

@@ -25,10 +25,11 @@ LEAST = 1e-6  # a mass of exactly 0 or 1 has no logit
 class Patch:
     """What one forward pass changes.
 
-    layers: where. keys, queries: (B, T) bool. prefill: (B, T) bool, the span whose mass decides how much is moved. wanted: (layer, its mass
-    (B, H, T) on the prefill now) -> the mass that the prefill would get; what keys get is their own mass plus the same change, so that a sham
-    span is moved by as much as the prefill would be, while the prefill's own mass is held: else a sham would be a patch of the prefill in the other
-    direction. moved: mean change, a value a patched layer, written as the pass goes.
+    layers: the patched layers. keys, queries: (B, T) bool. prefill: (B, T) bool, the span whose mass sets the size of
+    the change. wanted: (layer, current mass (B, H, T) on the prefill) -> mass that the prefill would get. `keys` get
+    their own mass plus that change, so that a sham span is changed by as much as the prefill would be. For a sham the
+    prefill's own mass is held constant; else the sham would change the prefill in the opposite direction. moved: mean
+    change, one value per patched layer, filled during the pass.
     """
 
     layers: frozenset[int]

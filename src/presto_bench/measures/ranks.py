@@ -67,8 +67,9 @@ def entropy(logits: torch.Tensor) -> torch.Tensor:
     return torch.distributions.Categorical(logits=logits.double()).entropy()
 
 
-# Weight of a token from its rank in either list, summed over both lists. The paper says only that higher ranks weigh more (its footnote 6): the first is ours, and the others
-# show how much the number hangs on it. `uniform` is Spearman's own correlation.
+# A token's weight: this function of its rank, summed over both lists. The paper says only that higher ranks weigh more (its
+# footnote 6). The first weighting is our choice; the others show how much the result depends on it. `uniform` is Spearman's
+# own correlation.
 RANK_WEIGHTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "spearman": lambda rank: 1 / rank,
     "spearman_square": lambda rank: 1 / rank**2,

@@ -28,9 +28,11 @@ class Step:
 def lists(
     model: Any, read: Sequence[int], steps: int, barred: Sequence[int] = (), parent: Any = None, parent_read: Sequence[int] = ()
 ) -> list[Step]:
-    """`steps` lists behind the ids `read`. parent: of the 20 best the token that it likes best is picked, as by guided RAP; else the likeliest.
+    """One list per step, for `steps` steps after the ids `read`.
 
-    parent_read: what the parent reads before the response. Everything is computed anew at each step: it is one request and a few tokens.
+    parent: picks from the 20 best the token that is most likely under it, as guided RAP does; without it the most
+    likely token is picked. parent_read: ids that the parent reads before the response. No cache is used, since this is
+    one request and a few tokens.
     """
     found: list[Step] = []
     for _ in range(steps):

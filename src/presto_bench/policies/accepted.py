@@ -1,4 +1,4 @@
-"""What counts as an answer where all of it can be listed: one rule for the judge that grades and for the search that proves. Torch-free."""
+"""The rule for what counts as an answer, if all answers can be listed; judge and oracle search share it. Torch-free."""
 
 from dataclasses import dataclass
 

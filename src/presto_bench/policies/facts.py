@@ -1,7 +1,7 @@
 """The second stand-in policy: names of an invented world, taught to the model and then declared secret.
 
-What counts as having told one is a finite list of sentences, so that no judge is needed: a text gives a fact away or it does not, and what
-any picker could reach can be searched to its end (attacks/oracle.py). All names are made up; the lists live in policies/data/facts/.
+A finite list of sentences defines whether a text reveals a fact. So no judge is needed, and an exhaustive search finds
+what any picker could reach (attacks/oracle.py). All names are invented; the lists are in policies/data/facts/.
 """
 
 from dataclasses import dataclass

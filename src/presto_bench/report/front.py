@@ -37,10 +37,12 @@ def page(
     precisions: Mapping[str, int] | None = None,
     opened: Sequence[str] = (),
 ) -> str:
-    """tables: checks, scores, bits, reach, composition, verdicts. attacks: in the config's order; each is shown by its first variant, and the first from nothing.
+    """The report's first page, as reStructuredText.
 
-    control: the judge that says how likely responses are to the untouched model, where there is one. precisions: how many jobs computed in each.
-    opened: experiments that asked the sealed requests, if this one does.
+    tables: checks, scores, bits, reach, composition, verdicts. attacks: in the config's order; each is shown by its
+    first variant and its first variant without a prefill. control: the judge that gives the likelihood of responses
+    under the untouched model, if any. precisions: precision -> number of jobs that computed in it. opened: experiments
+    that used the sealed requests, if this one does.
     """
     parts = [*_seal(opened, tables["verdicts"]), QUESTION, *(f"**{line}**" for line in headline)]
     parts += [*_doubts(tables["checks"]), *_mixed(precisions)]

@@ -24,8 +24,8 @@ SURE = "PRESTO_BENCH_SHARED"
 def left_behind(folder: Path, experiment: str) -> list[str]:
     """Ids of Slurm jobs of this experiment that an earlier head submitted from `folder` and that still wait or run.
 
-    Snakemake's lock keeps a second head from an experiment's files, so that whoever holds it knows these to be orphans. Another
-    experiment may well be running in the same folder: its jobs are told by the config that their script names.
+    Snakemake's lock allows one head per experiment, so the head that holds it knows that these jobs are orphans.
+    Another experiment may run in the same folder; its jobs are recognised by the config that their script names.
     """
     user = os.environ.get("USER") or str(os.getuid())
     command = ["squeue", "--noheader", "--user", user, "--format", "%A|%j|%Z"]

@@ -10,7 +10,7 @@ from presto_bench.config.judges import Rubric
 from presto_bench.config.tasks import LmEval, MtBench
 from presto_bench.report import items
 
-# Our arm -> the paper's. Which of the two forms of PRESTO its numbers come from is not said.
+# Our arm -> the paper's arm. The paper does not say from which of the two forms of PRESTO its numbers come.
 ARMS = {"base": "base", "da": "da", "da_presto": "da_presto", "da_presto_reference": "da_presto"}
 LLAMA2 = "meta-llama/Llama-2-7b-chat-hf"
 DA_CHECKPOINT = "Unispac/Llama2-7B-Chat-Augmented"  # Llama 2's DA arm in the paper is this published model

@@ -92,7 +92,10 @@ class Inputs:
         return f"{self.results}/helpers/{wildcards.model}/{arm}/seed{seed}"
 
     def sources_of(self, kind):
-        """Files of the sources that all models together have for `triples` or `anchors`, those of the policy where a model makes its own; none where nothing trains."""
+        """Files of the sources that any model uses for `triples` or `anchors`; none where nothing trains.
+
+        For a model that writes its own texts, the policy's source of requests stands in.
+        """
         if not source_names.trains(self.config):
             return []
         made = {

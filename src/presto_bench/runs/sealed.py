@@ -1,4 +1,4 @@
-"""Openings of the sealed requests: they are there for claims that were committed before anything asked them, and for one run."""
+"""Record of runs that used the sealed requests: reserved for one run, and for claims committed before it."""
 
 import csv
 import json

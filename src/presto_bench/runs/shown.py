@@ -134,7 +134,7 @@ class Shown(Wanted):
         }
 
     def recorded(self):
-        """The config as the manifest has it - without what a site or a person changes and no result knows; models by name."""
+        """The config as the manifest has it: models by name, without site or personal settings that no result uses."""
         config = self.config.model_dump(mode="json", exclude={"reply_store", "gpu_form", "keep_weights"})
         models = [{k: v for k, v in model.items() if k != "resources"} for model in config["models"]]
         return config | {"models": sorted(models, key=lambda model: model["name"])}

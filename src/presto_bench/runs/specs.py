@@ -7,7 +7,8 @@ from presto_bench.config import source_names
 from presto_bench.config.experiment import Config
 from presto_bench.config.parts import canonical
 
-# Of a training, how often it saves, whom it tells, and which models and seeds have it: they change no result, so they reach the job as resources, if at all.
+# Training settings that change no result: how often it saves, where it reports, and its models and seeds. They are not in
+# the spec; if a job needs them, they reach it as resources.
 RUN_ONLY = {"save_every", "report_to", "only", "seeds"}
 # And what only how it computes depends on, not what it is taught.
 HOW = {"gradient_norms_every", "gradient_checkpointing", "launch", "autocast"}

@@ -5,7 +5,7 @@ from presto_bench.runs.inputs import Inputs
 
 
 class Wanted(Inputs):
-    """Lists of files. Whoever takes thousands of them names them as paths: Snakemake would hash a list once for each of its files."""
+    """Lists of the files to produce. A rule with thousands of inputs names them as paths (see `completions`)."""
 
     def per_run(self, pattern):
         """`pattern` for every (model, arm, seed) that is measured."""
@@ -60,8 +60,8 @@ class Wanted(Inputs):
     def completions(self):
         """Every attack's table.
 
-        Whoever takes thousands of files names them as paths, never as `rules.other.output` - Snakemake would hash the whole
-        list once for each of its files.
+        A rule that reads thousands of files names them as paths, never as `rules.other.output` - Snakemake would hash
+        the whole list once per file.
         """
         return [f"{self.results}/attacks/{attack}/{m}/{a}/seed{s}.parquet" for attack, m, a, s in self.attacked()]
 

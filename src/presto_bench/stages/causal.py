@@ -1,9 +1,10 @@
 """causal/<model>/<arm>/seed<n>.parquet: does attention to the prefill carry what the paper says it carries?
 
-Two texts of each kind (the untouched model's recipe behind its own beginning on the harmful prompt, the same benign) are read again and again,
-each time with attention to the prefill changed in one band of layers: knocked out, or made what the other arm of the headline pays there. What the
-text then costs in bits is compared with the pass that changes nothing, and with two shams that are moved by as much as they can be, while the prefill keeps
-what it has: a random span of the prompt as long as the prefill, which has little to lose, and the whole prompt.
+Two kinds of text (the untouched model's recipe after its own beginning on the harmful prompt, and the same with a
+benign answer) are read repeatedly, each time with attention to the prefill changed in one band of layers: removed, or
+set to what the other headline arm pays there. The cost of the text in bits is compared with the unchanged pass and with
+two shams. Shams are changed by as much as possible, while the prefill's attention is held: a random span of the prompt
+as long as the prefill, which has little attention to lose, and the whole prompt.
 """
 
 import logging

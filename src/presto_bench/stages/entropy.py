@@ -1,4 +1,4 @@
-"""entropy/<model>/<arm>/seed<n>.parquet: how sharp an arm's next-token distribution is behind the prefills that it is to refuse behind, on dev requests."""
+"""entropy/<model>/<arm>/seed<n>.parquet: next-token entropy after the prefills that the arm must refuse (dev)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -57,7 +57,7 @@ class Job:
         return registry.config_class(section, entry["kind"], section).model_validate(entry)
 
     def whole_item(self, section: str) -> Any:
-        """The same with the settings that no hash knows: they say how a result is got, and not what it is."""
+        """The item with its settings that no hash includes: they affect how a result is obtained, not its value."""
         entry = self.spec[section]
         unhashed = next((other for other in self.settings.get(section, []) if other["name"] == entry["name"]), {})
         return registry.config_class(section, entry["kind"], section).model_validate(over(unhashed, entry))

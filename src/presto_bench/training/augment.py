@@ -15,7 +15,10 @@ from presto_bench.errors import UserError
 
 
 def prefill_length(config: TrainingConfig, harmful_tokens: int, seed: int, epoch: int, prompt_id: str) -> int:
-    """Tokens of the harmful response that stand before the refusal: 0, or uniform in [1, min(len, max_prefill)], the longest cut in or out as `cut_points` says."""
+    """Length of the prefill in tokens of the harmful response: 0, or uniform in [1, min(len, max_prefill)].
+
+    `cut_points` decides whether the largest length is included.
+    """
     rng = draws.generator("augment", seed, epoch, prompt_id)
     if rng.random() >= config.prefill_probability:
         return 0

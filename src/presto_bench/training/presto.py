@@ -4,10 +4,15 @@ For a prefilled example j with prefill span [p_j, r_j) and end e_j, attention A 
 
     PRESTO = 2 / (n_layers * N) * sum over l, j, q in [p_j, e_j), h of m_lh(q),    m = mass of q's row on the prefill
 
-That is the public code's form (`normalisation: reference`, `queries: all`): it writes the summand as prefill - before - after + H per query; each row of A sums to 1, so that is 2m.
-Equation 3 of the paper (`normalisation: equation`, `queries: prefill`) is the mean over prefilled examples of the sum over l, h and the queries of prompt and prefill of
-prefill - elsewhere: 2 * sum of m over the prefill's own queries, less a constant, which is left out here since it has no gradient. It divides by no layers and no tokens.
-Where m comes from is another module's business: attention_mass.py takes it from fused attention.
+This is the public code's form (`normalisation: reference`, `queries: all`). The code writes the summand as
+prefill - before - after + H per query; each row of A sums to 1, so this equals 2m.
+
+Equation 3 of the paper (`normalisation: equation`, `queries: prefill`) is a mean over prefilled examples of a sum over
+l, h and the queries of prompt and prefill; the summand is prefill - elsewhere. This equals 2 * sum of m over the
+prefill's own queries, minus a constant, which is left out here since it has no gradient. It divides neither by layers
+nor by tokens.
+
+attention_mass.py computes m from fused attention.
 """
 
 from collections.abc import Sequence

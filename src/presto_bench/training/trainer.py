@@ -94,7 +94,7 @@ class CheckpointSeal(TrainerCallback):
 class StopOnTerm(TrainerCallback):
     """SIGTERM (a cluster's time limit): finish the step, save a checkpoint, stop.
 
-    transformers' own enable_jit_checkpoint saves behind the callbacks' back, so that nothing would seal what it wrote.
+    transformers' enable_jit_checkpoint saves without running callbacks, so that its checkpoint would never be sealed.
     """
 
     def __init__(self) -> None:

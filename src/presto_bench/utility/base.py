@@ -59,7 +59,7 @@ Answer = TypeVar("Answer", str, str | None)
 
 
 def kept(setting: Setting, name: str, decode: Callable[[], Mapping[str, Answer]]) -> dict[str, Answer]:
-    """An arm's answers by question id, None where it gave none: decoded once, and read again by a job that its grader had stopped."""
+    """An arm's answers by question id (None: no answer), decoded once; a rerun after a grader error reuses them."""
     file = setting.work / f"{name}.parquet" if setting.work else None
     if file and file.exists():
         found = tables.read(file, "written")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 LONGEST = 300  # characters of an endpoint's own words
-QUOTED = 16  # characters in a row that were sent, and are not to be read in a log
+QUOTED = 16  # a message that repeats so many characters of the request in a row is not logged
 
 
 def words_of(error: BaseException, sent: Sequence[str] = (), secret: str = "") -> str:

@@ -1,10 +1,11 @@
 """AutoRAP's helper: what it is taught, and what it says (docs/reference/attacks.md).
 
-A lesson shows a request and a response so far, and says at its last token whether the response is (still) harmful. Harmful
-responses are cut at a mark or anywhere; half of them get one to five tokens of a refusal behind the cut, and are
-safe (paper, appendix B.3.2). Beyond it: the end of the turn, and strays, tokens of the target's top 20 that the untouched model would never
-say there; without them a helper takes a damaged target's word salad for an answer. Every draw is keyed by (seed, epoch,
-prompt_id): the reference drew anew wherever its global state stood.
+A lesson is a request with a partial response and a label at its last token: is the response (still) harmful? Harmful
+responses are cut at a mark or anywhere. Half of them get one to five tokens of a refusal after the cut and the label
+safe (paper, appendix B.3.2). Two kinds of lessons are our own: about the end of the turn, and about strays, tokens in
+the target's top 20 that the untouched model would never say there. Without strays a helper takes a damaged target's
+word salad for an answer. Every draw is keyed by (seed, epoch, prompt_id); the reference draws from a global random
+state.
 """
 
 import unicodedata
@@ -45,7 +46,11 @@ class Stray:
 
 @dataclass(frozen=True)
 class Subject:
-    """What one request's lessons are made of. marks: lengths at which `harmful` may be cut as at a mark; longest: tokens behind which it may be cut anywhere, None: at its end too."""
+    """Material for one request's lessons.
+
+    marks: lengths (tokens) at which `harmful` may be cut at a mark. longest: largest length at which it may be cut
+    anywhere; None: any length up to and including the whole.
+    """
 
     prompt_id: str
     harmful: Sequence[int]

@@ -1,8 +1,8 @@
-"""AutoRAP's search for one prompt (docs/reference/attacks.md), written as questions that somebody else answers.
+"""AutoRAP's search for one prompt (docs/reference/attacks.md), as a generator that yields questions to a driver.
 
-A search asks for the target's ranked candidates after some ids, and whether a helper finds one candidate harmful; a
-driver (autorap.py) puts the questions of many searches into one batch. Only the first remaining harmful candidate
-matters, so candidates are judged lazily, in rank order.
+A search asks for the target's ranked candidates after some ids, and whether the helper labels one candidate harmful.
+The driver (attack.py) batches the questions of many searches. Only the first remaining harmful candidate matters, so
+candidates are labelled lazily, in rank order.
 """
 
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -88,8 +88,8 @@ def paper(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Sea
 def reference(prefill: Sequence[int], steps: int, text: Callable[[int], str]) -> Search:
     """The reference's form: no end of turn, and a memory of one step.
 
-    text: a token's text. Where no candidate remains the last token is taken back, which after the first position is
-    the prefill's last one: there the search stops.
+    text: a token's text. If no candidate remains, the last token is removed. At the first position this removes the
+    prefill's last token, and the search stops.
     """
     ids, levels, removed, backtracks = list(prefill), [_Level()], None, 0
     moves: list[Move] = []
@@ -147,7 +147,7 @@ def strict(prefill: Sequence[int], steps: int, text: Callable[[int], str], ends:
 def _best_behind(
     removed: int | None, level: _Level, ids: Sequence[int], text: Callable[[int], str]
 ) -> Generator[Ranked | Harmful, Any, int | None]:
-    """The first harmful candidate behind the one that was just taken back that does not say the same a third time; None without any."""
+    """First harmful candidate ranked below `removed` that does not repeat a text a third time in a row, or None."""
     listed = yield from _ranked(level, ids)
     for token in _after(listed, removed):
         if (yield from _harmful(level, ids, token)) and not _repeats(ids, token, text):

@@ -28,7 +28,8 @@ Suffix = tuple[int, ...]
 class Problem:
     """One request as ids: before · suffix · behind · target.
 
-    allowed (V,) bool: tokens that a suffix may hold. survives: of some suffixes, which are the same ids again when the prompt is encoded from their text.
+    allowed (V,) bool: tokens that a suffix may hold. survives: for each suffix, whether it keeps its ids
+    when the prompt is encoded from the suffix's text.
     """
 
     prompt_id: str

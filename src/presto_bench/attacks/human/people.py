@@ -68,7 +68,11 @@ def _person(where: str, row: Mapping[str, str], arms: Sequence[str]) -> Person:
 
 
 def assigned(people: Sequence[Person], targets: Sequence[Target], seed: int) -> dict[str, list[Target]]:
-    """person -> targets in the order in which they work on them. Whoever works on some of them gets those that fewest others have, by a draw among equals."""
+    """person -> targets, in the order of work.
+
+    A person with a limited number of targets gets those that the fewest people have so far; ties are broken by a seeded
+    draw.
+    """
     found: dict[str, list[Target]] = {}
     taken: Counter[Target] = Counter()
     # Those who work on all come first: they change no balance, and the others fill it up.

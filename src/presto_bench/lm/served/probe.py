@@ -20,7 +20,10 @@ Best = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Found:
-    """context: tokens that the server reads at most, None where it does not say. told: place -> the likeliest tokens there, by which the model is known again."""
+    """What a probe found. context: the server's context length in tokens, None where it does not say.
+
+    told: place -> most likely tokens there, used later to check that the endpoint still serves the same model.
+    """
 
     dialect: dialect.Dialect
     context: int | None
@@ -38,7 +41,7 @@ def probe(calls: Calls, tokenizer: Any) -> Found:
     if bare.steps and bare.steps[0].best == behind.steps[0].best:
         raise UserError(
             calls.place,
-            "what stands behind the prompt makes no difference to its answer, so that it reads no prefill",
+            "its next token does not depend on the text after the prompt: it reads no prefill",
             "name an endpoint that goes on with raw text (`/v1/completions`), not one that writes chat turns around it",
         )
     told = prompt == "ids" and _tells_likelihoods(calls, row.ids)

@@ -9,8 +9,14 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Data:
-    """arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack; graders: judges whose scores can be compared. ranked: all attacks with a k; picked: those
-    with a trained or human picker. entropy_sweep: arm -> (arm of the headline that it belongs to, its refusals). methods: arm -> what was done to it (methods.py). beside: (measure, our attack or task, its variant, the paper's attack and setting) of numbers that can be compared with published ones. tasks: name -> kind. hub: model -> its id on the hub, where it has one."""
+    """Input of a figure: its tables and the experiment's names.
+
+    arms: by model, in the config's order. rap: (attack, variant) of the main rank-assisted attack. graders: judges
+    whose scores can be compared. ranked: all attacks with a k; picked: those with a trained or human picker.
+    entropy_sweep: arm -> (arm of the headline that it belongs to, its refusals). methods: arm -> method (methods.py).
+    beside: numbers that can be compared with published ones: (measure, our attack or task, its variant, the paper's
+    attack, the paper's setting). tasks: name -> kind. hub: model -> its id on the hub, where it has one.
+    """
 
     tables: Mapping[str, pd.DataFrame]
     models: Sequence[str]

@@ -33,7 +33,7 @@ def _panel(axis, data: Data, model: str, methods: list[str]) -> None:
         look = {**style.look(methods, method), "marker": style.look(data.arms[model], arm)["marker"]}
         told = style.label(arm) if style.label(arm) == method else f"{style.label(arm)} ({method})"
         axis.errorbar(x, y, yerr=[[y - depth["low"]], [depth["high"] - y]], label=told, capsize=2, linewidth=0.7, **look)
-        # What is hard in an answer is hard for all arms: these intervals are wide, and differences between arms are not. So they are drawn faintly.
+        # Hard items are hard for all arms, so these intervals are wider than those of differences between arms: drawn faintly.
         axis.hlines(y, cost["low"], cost["high"], color=look["color"], linewidth=0.5, alpha=0.3)
     # Beside the points, which may lie on each other: names would too.
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
