@@ -13,8 +13,8 @@ from presto_bench import config
 
 ROOT = Path(__file__).parent.parent
 
-# No test is timed: on a busy machine an example may take as long as it likes.
-settings.register_profile("untimed", deadline=None)
+# No test is timed: on a busy machine an example may take as long as it likes. CI draws the same examples for the same commit; everywhere else they are new each time.
+settings.register_profile("untimed", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("untimed")
 
 
