@@ -57,8 +57,19 @@ def verdicts(found: list[dict], model: str) -> list[str]:
         difference = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" if measured else "–"
         why = f" ({row['why']})" if row["why"] else ""
         says = row["says"] + (" *(stated after its numbers were seen)*" if row["stated"] == "after" else "")
+        strength = {"weakest": "weakest rate: ", "strongest": "strongest rate: ", "both": "both: "}.get(row.get("at") or "", "")
         ratio = "–" if row["loss_ratio"] is None else f"{row['loss_ratio']:.2f}"
-        rows.append([says, f"**{row['verdict']}**{why}", difference, row["bar"], ratio, _p(row["p_holm"]), _p(row["p_seeds"])])
+        rows.append(
+            [
+                strength + says,
+                f"**{row['verdict']}**{why}",
+                difference,
+                row["bar"],
+                ratio,
+                _p(row["p_holm"]),
+                _p(row["p_seeds"]),
+            ]
+        )
     header = ["claim", "verdict", "difference [95 %]", "needed", "held-out loss, ratio", "p (Holm)", "p (seeds alone)"]
     return _grid(header, rows)
 

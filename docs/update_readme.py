@@ -101,6 +101,15 @@ def strength(committed: dict) -> list[str]:
     return _apart(parts)
 
 
+def sealed(committed: dict) -> list[str]:
+    """evidence.md's part: the claims on sealed requests, and the arms of each alignment behind them."""
+    parts = [
+        grids.verdicts(committed["verdicts"], model) for model in dict.fromkeys(row["model"] for row in committed["verdicts"])
+    ]
+    parts += [[f"Alignment `{model}`:", "", *grids.by_price(committed, model)] for model in committed["summary"]["scores"]]
+    return _apart(parts)
+
+
 def _apart(parts: list[list[str]]) -> list[str]:
     """Lines of all parts, an empty one behind each."""
     return [line for part in parts for line in (*part, "")]
@@ -143,6 +152,7 @@ class Run:
 DEMO_PAGES = {"README.md": answer, "docs/explanation/demo.md": demo}
 RUNS = (
     Run("strength", {"docs/explanation/evidence.md": strength}, ("curve", "curve_gaps"), ("curve",)),
+    Run("sealed", {"docs/explanation/evidence.md": sealed}, ("bits",), ()),
     Run("standin", DEMO_PAGES, ("bits", "push_forward", "comparisons"), DEMO_FIGURES),
     Run("facts", {"docs/explanation/oracle.md": facts}, ("bits", "reach", "causal"), ("reach", "causal"), "facts_"),
     Run(
